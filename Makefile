@@ -1,0 +1,126 @@
+# coxswain. `make quickstart` and `make test` are all that a newcomer types.
+#
+#   make                 build/coxswain, build/libcoxswain.a, build/libcoxswain.so
+#   make quickstart      packages, build, a short meta-training on real data, a report
+#   make test            packages, build, every test (under 15 minutes on 2 cores)
+#   make test-long       the longer checks
+#   make bench           the project's own measurements
+#   make check-floors    proves that no folder includes one above it
+#   make format          clang-format over all sources
+#   make install PREFIX=/usr/local DESTDIR=
+#
+# ARCH=native builds for this machine alone; ARCH=x86-64-v3 for a mixed cluster.
+
+CC      ?= cc
+ARCH    ?= native
+PREFIX  ?= /usr/local
+BUILD   ?= build
+VERSION := 0.1.0
+
+WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-float-conversion \
+           -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror=implicit-function-declaration
+# no -ffast-math: a diverged run must be seen as NaN
+OPT     := -O3 -march=$(ARCH) -fno-math-errno -fno-trapping-math
+CFLAGS  ?= -g
+COMMON  := -std=c17 -D_GNU_SOURCE -Isrc -I. -DCX_VERSION='"$(VERSION)"' -DCX_BUILD_FLAGS='"$(OPT)"' $(WARN) -MMD -MP
+LIBS    := -lopenblas -lyaml -ljansson -lxxhash -lz -lm -lpthread
+SAN     := -O1 -g -march=$(ARCH) -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+           -fno-omit-frame-pointer
+MPI_CFLAGS = $(shell pkg-config --cflags ompi-c 2>/dev/null | sed 's/-I/-isystem /g')
+MPI_LIBS   = $(shell pkg-config --libs ompi-c 2>/dev/null)
+
+MPI_SRC := src/wire/mpi.c
+LIB_SRC := $(filter-out $(MPI_SRC),$(sort $(wildcard src/*/*.c)))
+RUN_SRC := $(sort $(wildcard workers/*.c coordinator/*.c))
+CLI_SRC := $(sort $(wildcard cli/*.c))
+NN_SRC  := $(sort $(wildcard src/base/*.c src/nn/*.c))
+
+LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/o/%.o)
+RUN_OBJ := $(RUN_SRC:%.c=$(BUILD)/o/%.o)
+CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/o/%.o)
+MPI_OBJ := $(MPI_SRC:%.c=$(BUILD)/o/%.o)
+SAN_OBJ := $(LIB_SRC:%.c=$(BUILD)/san/%.o) $(RUN_SRC:%.c=$(BUILD)/san/%.o)
+DBL_OBJ := $(NN_SRC:%.c=$(BUILD)/double/%.o)
+
+# tests/nn/double_*.c are linked with the network engine in double precision
+DBL_TESTS  := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/double_*.c)))
+UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/test_*.c)))
+
+.PHONY: all quickstart test test-unit test-program test-long bench packages check-floors check-format \
+        format install clean
+all: $(BUILD)/coxswain $(BUILD)/libcoxswain.a $(BUILD)/libcoxswain.so
+
+$(BUILD)/o/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(COMMON) $(OPT) -fPIC $(CFLAGS) $(if $(findstring wire/mpi,$<),$(MPI_CFLAGS)) -c $< -o $@
+$(BUILD)/san/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(COMMON) $(SAN) -c $< -o $@
+$(BUILD)/double/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(COMMON) -DCX_REAL_DOUBLE -O1 -g -c $< -o $@
+
+$(BUILD)/libcoxswain.a: $(LIB_OBJ)
+	@rm -f $@
+	ar rcs $@ $^
+$(BUILD)/libcoxswain.so: $(LIB_OBJ)
+	$(CC) -shared -o $@ $^ $(LIBS)
+$(BUILD)/libsan.a: $(SAN_OBJ)
+	@rm -f $@
+	ar rcs $@ $^
+$(BUILD)/libdouble.a: $(DBL_OBJ)
+	@rm -f $@
+	ar rcs $@ $^
+$(BUILD)/coxswain: $(CLI_OBJ) $(RUN_OBJ) $(MPI_OBJ) $(BUILD)/libcoxswain.a
+	$(CC) $(OPT) -o $@ $^ $(LIBS) $(MPI_LIBS)
+
+$(BUILD)/tests/%: tests/%.c $(BUILD)/libsan.a
+	@mkdir -p $(@D)
+	$(CC) $(COMMON) $(SAN) $< -o $@ $(BUILD)/libsan.a $(LIBS) -lcmocka
+$(DBL_TESTS): $(BUILD)/tests/%: tests/%.c $(BUILD)/libdouble.a
+	@mkdir -p $(@D)
+	$(CC) $(COMMON) -DCX_REAL_DOUBLE -O1 -g $< -o $@ $(BUILD)/libdouble.a $(LIBS) -lcmocka
+
+packages:
+	@./scripts/packages
+
+quickstart: packages
+	@$(MAKE) --no-print-directory -j2 all
+	@./scripts/quickstart
+
+test: packages
+	@$(MAKE) --no-print-directory -j2 all
+	@$(MAKE) --no-print-directory check-floors
+	@$(MAKE) --no-print-directory test-unit
+	@$(MAKE) --no-print-directory test-program
+test-unit: 
+	@$(MAKE) --no-print-directory -j2 $(UNIT_TESTS) $(DBL_TESTS)
+	@./scripts/run-tests $(UNIT_TESTS) $(DBL_TESTS)
+test-program: all
+	@./scripts/run-tests $(sort $(wildcard tests/*/test_*.sh))
+test-long: packages
+	@$(MAKE) --no-print-directory -j2 all
+	@./scripts/run-tests $(sort $(wildcard tests/*/long_*.sh))
+
+bench: all
+	@./bench/run
+
+check-floors:
+	@./scripts/check-floors
+check-format:
+	@clang-format --dry-run --Werror $(shell git ls-files '*.c' '*.h')
+format:
+	@clang-format -i $(shell git ls-files '*.c' '*.h')
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
+	    $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/coxswain/configs
+	install -m 755 $(BUILD)/coxswain $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 $(BUILD)/libcoxswain.a $(DESTDIR)$(PREFIX)/lib/
+	install -m 755 $(BUILD)/libcoxswain.so $(DESTDIR)$(PREFIX)/lib/
+	install -m 644 configs/*.yaml $(DESTDIR)$(PREFIX)/share/coxswain/configs/
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,10 @@
+/* 64-bit hashes (XXH3): keys of caches and check sums of files and messages. */
+#ifndef CX_BASE_HASH_H
+#define CX_BASE_HASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+uint64_t cx_hash(const void *data, size_t size, uint64_t seed);
+
+#endif

@@ -1,0 +1,94 @@
+/* Every key of the configuration but the lists `tasks` and `actions`: one row.
+ *   X(path in YAML, kind, member of cx_config, default, low, high, help)
+ * Kinds: INT (int), UINT64, REAL (double), BOOL, STRING (char[256], default a
+ * string), WORD(list) (int, the word's number in the NULL-terminated list of
+ * words; default a number), REALS (cx_reals: a list of numbers).
+ * `desk` and `paper` are presets: a key listed in CX_PRESET_TABLE takes its
+ * default from the preset; whatever the file says goes first. */
+#ifndef CX_CONFIG_KEYS_H
+#define CX_CONFIG_KEYS_H
+
+/* clang-format off */
+#define CX_CONFIG_KEYS(X) \
+X("seed", UINT64, seed, 1, 0, 1.8e19, "seed of everything random in the run") \
+X("mode", WORD(cx_mode_words), mode, CX_MODE_ASYNCHRONOUS, 0, 0, "asynchronous, or synchronous: the same weights bit for bit whatever the number of ranks") \
+X("updates", INT, updates, 100, 1, 1e8, "learner updates in the whole run") \
+X("preset", WORD(cx_preset_words), preset, CX_PRESET_DESK, 0, 0, "desk or paper: where the defaults of ppo.* come from") \
+X("data.fashion_mnist", STRING, data.fashion_mnist, "/usr/share/datasets/fashion-mnist", 0, 0, "folder with Fashion-MNIST as gzipped IDX files") \
+X("data.mnist", STRING, data.mnist, "", 0, 0, "folder with MNIST, the same four files") \
+X("data.kmnist", STRING, data.kmnist, "", 0, 0, "folder with KMNIST, the same four files") \
+X("data.validation_examples", INT, data.validation_examples, 10000, 100, 50000, "examples split off the training files for validation") \
+X("episode.environment_reuse", INT, episode.environment_reuse, 4, 1, 100000, "episodes that one task instance serves") \
+X("episode.feature_interval", INT, episode.feature_interval, 4, 1, 1000, "inner features are taken on every n-th inner step") \
+X("episode.feature_clip", REAL, episode.feature_clip, 20, 1, 1000, "bound of the inner features before normalization") \
+X("episode.parameter_average", REAL, episode.parameter_average, 0.99, 0, 0.99999, "largest weight of the old average in the parameters' exponential average; 0: none") \
+X("episode.outer_examples", INT, episode.outer_examples, 256, 16, 10000, "validation examples evaluated after each outer step") \
+X("episode.final_examples", INT, episode.final_examples, 1024, 16, 10000, "validation examples of the final loss, for policy and baselines alike") \
+X("episode.max_gflop", REAL, episode.max_gflop, 0, 0, 1e9, "tasks whose whole inner training costs more are drawn again; 0: no bound") \
+X("episode.noise_full_at", INT, episode.noise_full_at, 32, 0, 1000, "outer steps from which the start noise on lr has its full range (less in proportion below); 0: always full") \
+X("reward.form", WORD(cx_reward_words), reward.form, CX_REWARD_ENVELOPE, 0, 0, "envelope or power_fit") \
+X("reward.floor", REAL, reward.floor, -3, -100, 0, "least reward; also that of a diverged run") \
+X("reward.learning_rates", REALS, reward.learning_rates, 0, 1e-8, 10, "learning rates of the Adam sweep, ascending") \
+X("reward.max_extensions", INT, reward.max_extensions, 6, 0, 20, "half decades by which the sweep may grow while the best is at its edge") \
+X("reward.length_factor", INT, reward.length_factor, 4, 1, 16, "envelope: the best runs are continued to this many times the task's length") \
+X("optimizer.lr", REAL, optimizer.start.value[CX_HYPER_LR], 1e-3, 1e-8, 1, "starting values of every episode, before noise") \
+X("optimizer.weight_decay", REAL, optimizer.start.value[CX_HYPER_WEIGHT_DECAY], 1e-2, 0, 1, "") \
+X("optimizer.epsilon", REAL, optimizer.start.value[CX_HYPER_EPSILON], 1e-6, 1e-12, 1, "") \
+X("optimizer.ombeta2", REAL, optimizer.start.value[CX_HYPER_OMBETA2], 1e-2, 1e-6, 1, "1 - beta2") \
+X("optimizer.ombeta1", REAL, optimizer.start.value[CX_HYPER_OMBETA1], 0.1, 1e-6, 1, "1 - beta1") \
+X("optimizer.group_clip_grad_norm", REAL, optimizer.start.value[CX_HYPER_GROUP_CLIP], 0.8, 1e-10, 1e10, "limit of the gradient norm, times its rolling maximum") \
+X("optimizer.grad_clip_ombeta", REAL, optimizer.start.value[CX_HYPER_CLIP_OMBETA], 1e-2, 1e-6, 1, "decay of the rolling maximum") \
+X("optimizer.lamb_update_norm_ombeta", REAL, optimizer.start.value[CX_HYPER_LAMB_OMBETA], 0.05, 1e-6, 1, "rate of the update norm's average") \
+X("optimizer.denominator_norm", REAL, optimizer.denominator_norm, INFINITY, 1, INFINITY, ".inf: AdaMax; 2: Adam; another number q: the q-th root of the q-th moment") \
+X("optimizer.scale_grad_norm_by_rolling_max", BOOL, optimizer.scale_by_rolling_max, 1, 0, 1, "") \
+X("optimizer.adam_update_include_weight_decay", BOOL, optimizer.decay_in_update, 1, 0, 1, "") \
+X("optimizer.lamb_power", REAL, optimizer.lamb_power, 1, 0, 10, "power of the trust ratio; 0: no LAMB") \
+X("optimizer.lamb_min_trust", REAL, optimizer.lamb_min_trust, 1e-3, 0, 1e10, "") \
+X("optimizer.lamb_max_trust", REAL, optimizer.lamb_max_trust, 10, 0, INFINITY, "infinite in the authors' defaults") \
+X("optimizer.lamb_ignore_vectors", BOOL, optimizer.lamb_ignore_vectors, 1, 0, 1, "") \
+X("observations.cdf", BOOL, observations.cdf, 1, 0, 1, "CDF features; off: they stay 0.5") \
+X("observations.log_steps", BOOL, observations.log_steps, 0, 0, 1, "log of the number of inner steps as two further observations") \
+X("policy.hidden", INT, policy.hidden, 256, 4, 4096, "units of the linear layers before and after the LSTM") \
+X("policy.lstm", INT, policy.lstm, 256, 4, 4096, "units of the LSTM") \
+X("policy.residual", BOOL, policy.residual, 1, 0, 1, "heads also read the normalized input directly") \
+X("policy.input_beta", REAL, policy.input_beta, 0.999, 0, 0.999999, "decay of the input normalization's statistics") \
+X("policy.input_clip", REAL, policy.input_clip, 2, 0.1, 100, "bound of the normalized inputs") \
+X("policy.polyak", REAL, policy.polyak, 0.99, 0, 0.99999, "weight of the old average in the policy that is evaluated and shipped; 0: the newest") \
+X("ppo.learning_rate", REAL, ppo.learning_rate, 0, 1e-8, 1, "Adam's lr of policy and value function") \
+X("ppo.beta2", REAL, ppo.beta2, 0.999, 0, 0.999999, "") \
+X("ppo.clip", REAL, ppo.clip, 0.2, 0.01, 10, "bound of the probability ratio") \
+X("ppo.entropy", REAL, ppo.entropy, 0, 0, 10, "coefficient of the entropy bonus") \
+X("ppo.value_coefficient", REAL, ppo.value_coefficient, 0.5, 0, 100, "") \
+X("ppo.gae_lambda", REAL, ppo.gae_lambda, 0.95, 0, 1, "") \
+X("ppo.gamma", REAL, ppo.gamma, 1, 0, 1, "") \
+X("ppo.gradient_norm", REAL, ppo.gradient_norm, 0, 1e-3, 1e6, "bound of the gradient norm") \
+X("ppo.episodes_per_update", INT, ppo.episodes_per_update, 0, 1, 1e6, "new episodes that an update waits for") \
+X("ppo.minibatch_episodes", INT, ppo.minibatch_episodes, 0, 1, 1e6, "episodes of one gradient step") \
+X("ppo.minibatches", INT, ppo.minibatches, 0, 1, 1e6, "gradient steps of one update") \
+X("ppo.buffer_episodes", INT, ppo.buffer_episodes, 0, 1, 1e6, "episodes kept for the learner, newest first") \
+X("ppo.max_uses", INT, ppo.max_uses, 0, 1, 1000, "gradient steps that one episode may serve") \
+X("ppo.max_staleness", INT, ppo.max_staleness, 4, 1, 1000, "versions by which the learner may be ahead of the policy that acted") \
+X("ppo.anneal_to", REAL, ppo.anneal_to, 0, 0, 1, "lr and entropy fall linearly to this share over the run; 1: constant") \
+X("ppo.normalize_reward", BOOL, ppo.normalize_reward, 0, 0, 1, "divide the reward by its running deviation, after taking off its mean") \
+X("checkpoint.every_updates", INT, checkpoint.every_updates, 10, 1, 1e6, "updates from one checkpoint to the next") \
+X("checkpoint.every_seconds", REAL, checkpoint.every_seconds, 60, 0, 1e6, "or seconds, whichever is first; 0: only by updates") \
+X("checkpoint.keep", INT, checkpoint.keep, 3, 1, 1000, "newest checkpoints that are kept; every tenth is kept besides") \
+X("workers.prefetch", INT, workers.prefetch, 4, 1, 64, "assignments that a worker holds at most, the running one included") \
+X("workers.chunk_steps", INT, workers.chunk_steps, 16, 1, 4096, "outer steps of one piece of a trajectory") \
+X("baseline_cache", STRING, baseline_cache, "", 0, 0, "folder of a baseline cache that several runs share; empty: the run's own")
+
+/* path, desk, paper */
+#define CX_PRESET_TABLE(X) \
+X("ppo.learning_rate", 1e-3, 2e-4) \
+X("ppo.entropy", 3e-3, 1e-2) \
+X("ppo.gradient_norm", 1, 5) \
+X("ppo.episodes_per_update", 256, 128) \
+X("ppo.minibatch_episodes", 64, 128) \
+X("ppo.minibatches", 12, 4) \
+X("ppo.buffer_episodes", 256, 768) \
+X("ppo.max_uses", 3, 4) \
+X("ppo.anneal_to", 0.1, 1) \
+X("ppo.normalize_reward", 1, 0)
+/* clang-format on */
+
+#endif

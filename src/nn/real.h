@@ -1,0 +1,16 @@
+/* The number type of the network engine. The program is built with float; the
+ * finite-difference tests build the same sources with double (CX_REAL_DOUBLE). */
+#ifndef CX_NN_REAL_H
+#define CX_NN_REAL_H
+
+#ifdef CX_REAL_DOUBLE
+typedef double cx_real;
+#define CX_REAL(name) name
+#define CX_BLAS(name) cblas_d##name
+#else
+typedef float cx_real;
+#define CX_REAL(name) name##f
+#define CX_BLAS(name) cblas_s##name
+#endif
+
+#endif

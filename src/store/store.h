@@ -1,0 +1,70 @@
+/* Files that a run leaves behind or reads. */
+#ifndef CX_STORE_STORE_H
+#define CX_STORE_STORE_H
+
+#include "base/error.h"
+#include "policy/network.h"
+#include "policy/reward.h"
+#include <stdint.h>
+#include <stdio.h>
+
+/* --- policy files: safetensors (JSON header, then raw little-endian float32) ---
+ * Tensors of the network by name under "policy.", the normalization under
+ * "policy.input_mean", "policy.input_variance", "policy.input_correction". The
+ * metadata carries format "coxswain-policy", CX_SEMANTICS_VERSION, the network's
+ * shape, and the resolved configuration (YAML) the policy was trained with, from
+ * which a reader knows observations and actions. */
+int cx_policy_write(const char *path, const cx_net *net, const float *block,
+                    const char *config_yaml, uint64_t version, cx_error *err);
+/* *block is the caller's (free()); *config_yaml too. Refuses other formats
+ * (CX_EFORMAT), truncated files, other semantics versions (CX_EVERSION), shapes
+ * that do not fit `net` when net is not NULL. */
+int cx_policy_read_config(const char *path, char **config_yaml, uint64_t *version, cx_error *err);
+int cx_policy_read(const char *path, const cx_net *net, float **block, cx_error *err);
+
+/* --- checkpoints: DIR/NNNNNNNN/, one file per part, DONE last ---
+ * A part is bytes with a name. Each file is: magic "CXCP", version, size, hash,
+ * data. DONE lists the parts and their hashes, and is written after an fsync of all. */
+typedef struct {
+    const char *name;
+    const void *data;
+    size_t size;
+} cx_part;
+int cx_checkpoint_write(const char *dir, uint64_t number, const cx_part *parts, int n_parts,
+                        cx_error *err);
+/* Keeps the newest `keep` whole checkpoints and every one whose number is a multiple
+ * of 10 * `step`; removes other ones and unfinished remains. */
+int cx_checkpoint_prune(const char *dir, int keep, uint64_t step, cx_error *err);
+/* Number of the newest checkpoint that is whole and whose hashes agree; those that
+ * are not are named in `notes` (may be NULL). *found false when there is none. */
+int cx_checkpoint_newest(const char *dir, uint64_t *number, bool *found, char *notes,
+                         size_t notes_size, cx_error *err);
+/* A part of a checkpoint, checked; *data malloc'ed. */
+int cx_checkpoint_read(const char *dir, uint64_t number, const char *name, void **data,
+                       size_t *size, cx_error *err);
+
+/* --- append-only files of JSON lines --- */
+typedef struct cx_lines cx_lines;
+int cx_lines_open(const char *path, cx_lines **out, cx_error *err);
+/* Appends text and a newline; one write call. */
+int cx_lines_append(cx_lines *l, const char *text, cx_error *err);
+int cx_lines_sync(cx_lines *l, cx_error *err);
+uint64_t cx_lines_size(const cx_lines *l); /* bytes so far */
+void cx_lines_close(cx_lines *l);
+
+/* --- the baseline cache: FOLDER/baselines.bin, append-only records
+ * (magic, record size, hash of the record, cx_baseline) in a hash table. A torn
+ * last record is dropped. Records of another size (another version) are ignored. */
+typedef struct cx_baseline_cache cx_baseline_cache;
+int cx_baseline_cache_open(const char *folder, cx_baseline_cache **out, cx_error *err);
+const cx_baseline *cx_baseline_cache_find(const cx_baseline_cache *c, uint64_t task_hash);
+int cx_baseline_cache_add(cx_baseline_cache *c, const cx_baseline *b, cx_error *err);
+size_t cx_baseline_cache_count(const cx_baseline_cache *c);
+void cx_baseline_cache_close(cx_baseline_cache *c);
+
+/* --- the run's lock: DIR/lock, an open file description lock, with text that says
+ * who holds it. CX_EUSAGE with that text when another process has it. */
+int cx_lock_take(const char *path, int *fd, cx_error *err);
+void cx_lock_release(const char *path, int fd);
+
+#endif

@@ -1,0 +1,89 @@
+/* Inner tasks: a whole neural-network training run, one file per family, all
+ * behind one table of functions. A task holds its graphs and batches; it does not
+ * hold parameters: those are flat blocks of the caller's.
+ *
+ * Three splits are kept apart: training batches come from the training split;
+ * rewards, features and registers read CX_SPLIT_VALIDATION only; CX_SPLIT_TEST
+ * is read by reports alone. */
+#ifndef CX_TASKS_TASK_H
+#define CX_TASKS_TASK_H
+
+#include "base/error.h"
+#include "config/config.h"
+#include "nn/graph.h"
+
+typedef enum { CX_SPLIT_TRAIN, CX_SPLIT_VALIDATION, CX_SPLIT_TEST } cx_split;
+
+/* Data sets that are opened once per process and shared by its tasks, read only. */
+typedef struct cx_data_store cx_data_store;
+/* Opens what config's task entries name (all choices of their `data` parameter).
+ * CX_EDATA with the file and the fault. */
+int cx_data_store_open(const cx_config *config, cx_data_store **store, cx_error *err);
+void cx_data_store_close(cx_data_store *store);
+
+typedef struct cx_task cx_task;
+
+typedef struct {
+    const cx_family_schema *schema;
+    /* Builds graphs and buffers for `spec`. store may be shared by many tasks. */
+    int (*create)(const cx_task_spec *spec, const cx_config *config, const cx_data_store *store,
+                  cx_task *task, cx_error *err);
+    void (*destroy)(cx_task *task);
+    /* Forward and backward on training batch number `step` (0, 1, ...): which
+     * examples, masks and noise depend on (spec.seed, step) alone. Writes the
+     * gradient to grads[param_count], updates untrained state in block, returns the
+     * mean training loss of that batch (before the step; may be non-finite). */
+    double (*step)(cx_task *task, float *block, float *grads, uint32_t step);
+    /* Mean loss, and the family's metric (accuracy; NAN where none), of the first
+     * `examples` examples of a split (a fixed order per task; at most what there
+     * is; 0: all of the split). `block` is not changed. */
+    double (*evaluate)(cx_task *task, float *block, cx_split split, int examples, double *metric);
+    /* Loss below which nothing can go (noisy quadratics: at the optimum), subtracted
+     * by the reward. 0 where unknown. */
+    double (*optimum)(const cx_task *task);
+    /* Rough cost of one training step in floating-point operations, from the spec alone. */
+    double (*flops_per_step)(const cx_task_spec *spec, const cx_config *config);
+} cx_task_family;
+
+/* What all families share; families extend it (see tasks/family.h). */
+struct cx_task {
+    const cx_task_family *family;
+    cx_task_spec spec;
+    int outer_steps;           /* K */
+    int inner_steps;           /* inner steps of the whole run, a multiple of K */
+    cx_graph *graph;           /* training graph; its tensors define the flat block */
+    size_t param_count, state_count; /* numbers: trainable part; whole block */
+    void *own;                 /* the family's */
+};
+
+/* The table of families, in the order of cx_task_spec.family. Families of the
+ * paper that are not there yet are listed by name in cx_task_families_missing. */
+int cx_task_family_count(void);
+const cx_task_family *cx_task_family_at(int i);
+const cx_family_schema *const *cx_task_schemas(int *n);
+
+/* Draws until the bound episode.max_gflop holds (at most 1,000 attempts, then the
+ * cheapest). Depends on (config.seed, instance) alone. */
+void cx_task_sample(const cx_config *config, uint64_t instance, cx_task_spec *spec);
+int cx_task_create(const cx_task_spec *spec, const cx_config *config, const cx_data_store *store,
+                   cx_task **task, cx_error *err);
+void cx_task_destroy(cx_task *task);
+/* Initial weights and state: block[state_count], from spec.seed. */
+void cx_task_init(const cx_task *task, float *block);
+double cx_task_step(cx_task *task, float *block, float *grads, uint32_t step);
+double cx_task_evaluate(cx_task *task, float *block, cx_split split, int examples, double *metric);
+double cx_task_optimum(const cx_task *task);
+/* Identity of everything that a baseline depends on: the spec, and the parts of
+ * the configuration that act on inner runs (not policy or PPO). */
+uint64_t cx_task_hash(const cx_task_spec *spec, const cx_config *config);
+/* "images mlp layers=2 width=64 ..." for people. */
+void cx_task_describe(const cx_task_spec *spec, const cx_config *config, char *out, size_t size);
+/* Value of a parameter by name; NAN where the family has none so named. */
+double cx_task_value(const cx_task_spec *spec, const char *name);
+/* The privileged task vector of the value function (lhopt "privileged"): one-hot
+ * of the configuration's entry, then each parameter's position in its distribution.
+ * Length cx_task_vector_size(). */
+int cx_task_vector_size(void);
+void cx_task_vector(const cx_task_spec *spec, const cx_config *config, float *out);
+
+#endif

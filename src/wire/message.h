@@ -1,0 +1,109 @@
+/* The messages between coordinator (rank 0) and workers. Each is a header, then a
+ * body of the struct named here, then bytes as said. All numbers little-endian, as
+ * the machines of one job are alike. */
+#ifndef CX_WIRE_MESSAGE_H
+#define CX_WIRE_MESSAGE_H
+
+#include "policy/reward.h"
+#include "ppo/trajectory.h"
+
+#define CX_WIRE_VERSION 1
+
+#define CX_MESSAGE_TABLE(X)                                                                        \
+    X(CX_MSG_HELLO)    /* worker -> coordinator: cx_msg_hello, once */                             \
+    X(CX_MSG_EPISODE)  /* c -> w: cx_msg_episode, then weights (n_weights floats) */               \
+    X(CX_MSG_BASELINE) /* c -> w: cx_msg_baseline_job */                                           \
+    X(CX_MSG_STOP)     /* c -> w: finish; no body */                                               \
+    X(CX_MSG_PIECE)    /* w -> c: cx_msg_piece, then a trajectory piece */                         \
+    X(CX_MSG_RESULT)   /* w -> c: cx_msg_result; all pieces went before */                         \
+    X(CX_MSG_SWEEP)    /* w -> c: cx_msg_sweep: a baseline is done */                              \
+    X(CX_MSG_FAILED)   /* w -> c: cx_msg_failed: the job cannot be done; ends the run */           \
+    X(CX_MSG_BYE)      /* w -> c: cx_msg_bye, the answer to STOP */
+
+typedef enum {
+#define X(name) name,
+    CX_MESSAGE_TABLE(X)
+#undef X
+        CX_MSG_COUNT
+} cx_msg_type;
+
+typedef struct {
+    uint32_t magic, version, type, reserved;
+    uint64_t body; /* bytes after the header */
+    uint64_t hash; /* of the body */
+} cx_msg_header;
+
+/* Where a worker's time goes, seconds since it started. */
+typedef struct {
+    double alive, inner, policy, baseline, waiting; /* inner: training steps and evaluations */
+    uint64_t peak_bytes;                            /* resident memory */
+} cx_worker_time;
+
+typedef struct {
+    uint64_t config_hash; /* both sides must have read the same configuration */
+    char host[64];
+    int64_t pid;
+} cx_msg_hello;
+
+/* How actions are chosen. */
+#define CX_ACTING_TABLE(X)                                                                         \
+    X(CX_ACT_SAMPLE, "sampled")                                                                    \
+    X(CX_ACT_LIKELIEST, "likeliest")                                                               \
+    X(CX_ACT_RANDOM, "random")       /* uniform over choices */                                    \
+    X(CX_ACT_NEUTRAL, "no change")                                                                 \
+    X(CX_ACT_REPLAY, "replay")       /* the hyperparameters follow a given trajectory */
+typedef enum {
+#define X(code, name) code,
+    CX_ACTING_TABLE(X)
+#undef X
+} cx_acting;
+
+typedef struct {
+    uint64_t episode, instance, version; /* version: of the policy that is to act */
+    cx_task_spec spec;
+    cx_baseline baseline;
+    uint64_t n_weights; /* 0: the worker has this version already */
+} cx_msg_episode;
+
+typedef struct {
+    uint64_t instance;
+    cx_task_spec spec;
+} cx_msg_baseline_job;
+
+typedef struct {
+    uint64_t episode;
+    uint64_t bytes; /* of the piece */
+} cx_msg_piece;
+
+typedef struct {
+    cx_episode_result result;
+    cx_worker_time time;
+} cx_msg_result;
+
+typedef struct {
+    uint64_t instance;
+    cx_baseline baseline;
+    cx_worker_time time;
+} cx_msg_sweep;
+
+typedef struct {
+    uint64_t number;
+    int32_t code; /* cx_code */
+    char text[1024];
+} cx_msg_failed;
+
+typedef struct {
+    cx_worker_time time;
+} cx_msg_bye;
+
+/* A whole message: header, body, extra bytes. *out is malloc'ed. */
+int cx_message_pack(cx_msg_type type, const void *body, size_t body_size, const void *extra,
+                    size_t extra_size, void **out, size_t *size, cx_error *err);
+/* Checks magic, version, type, length and hash; *body points into data, *extra
+ * after the type's body struct. CX_EFORMAT. */
+int cx_message_unpack(const void *data, size_t size, cx_msg_type *type, const void **body,
+                      const void **extra, size_t *extra_size, cx_error *err);
+const char *cx_message_name(cx_msg_type type);
+size_t cx_message_body_size(cx_msg_type type);
+
+#endif

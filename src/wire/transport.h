@@ -1,0 +1,32 @@
+/* How messages travel: ranks under MPI (wire/mpi.c), or two queues inside one
+ * process (wire/loopback.c). A message is a block of bytes; order between two ranks
+ * is kept; nothing blocks. */
+#ifndef CX_WIRE_TRANSPORT_H
+#define CX_WIRE_TRANSPORT_H
+
+#include "base/error.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct cx_transport cx_transport;
+struct cx_transport {
+    int rank, ranks;
+    /* Starts sending `data` (malloc'ed; the transport takes it, frees it when sent,
+     * also on failure). */
+    int (*send)(cx_transport *t, int to, void *data, size_t size, cx_error *err);
+    /* The next message that has arrived: *data malloc'ed, the caller's; NULL when
+     * there is none. Also moves pending sends along. */
+    int (*receive)(cx_transport *t, int *from, void **data, size_t *size, cx_error *err);
+    /* Sends that are not done yet. */
+    int (*pending)(cx_transport *t);
+    void (*close)(cx_transport *t);
+};
+
+/* Two ends of one process: ends[0] is rank 0 of 2, ends[1] rank 1. */
+int cx_loopback_create(cx_transport *ends[2], cx_error *err);
+/* MPI must not be initialized yet. Only wire/mpi.c includes mpi.h. */
+int cx_mpi_open(int *argc, char ***argv, cx_transport **out, cx_error *err);
+/* Library version text of MPI. */
+const char *cx_mpi_version(char *buffer, size_t size);
+
+#endif

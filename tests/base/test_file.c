@@ -1,0 +1,94 @@
+#include "tests/test.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/text.h"
+#include <string.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/cx-test-file-XXXXXX";
+
+static int set_up(void **state) {
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    return cx_file_remove_all(folder, NULL);
+}
+
+static void test_replace_and_read(void **state) {
+    (void)state;
+    cx_error err;
+    char path[256];
+    unsigned char *data;
+    size_t size;
+    (void)snprintf(path, sizeof path, "%s/a/b", folder);
+    assert_ok(cx_file_make_dirs(path, &err));
+    (void)snprintf(path, sizeof path, "%s/a/b/f", folder);
+    assert_ok(cx_file_replace(path, "hello", 5, &err));
+    assert_ok(cx_file_replace(path, "other", 5, &err));
+    assert_ok(cx_file_read(path, 100, &data, &size, &err));
+    assert_int_equal(size, 5);
+    assert_string_equal((char *)data, "other");
+    free(data);
+    assert_int_equal(cx_file_read(path, 4, &data, &size, &err), CX_EDATA);
+    assert_ok(cx_file_truncate(path, 2, &err));
+    assert_ok(cx_file_read(path, 100, &data, &size, &err));
+    assert_int_equal(size, 2);
+    free(data);
+}
+
+static void test_faults_name_the_path(void **state) {
+    (void)state;
+    cx_error err;
+    unsigned char *data;
+    size_t size;
+    assert_int_equal(cx_file_read("/nonexistent/x", 10, &data, &size, &err), CX_EDATA);
+    assert_non_null(strstr(err.message, "/nonexistent/x"));
+    assert_int_equal(cx_file_replace("/nonexistent/x", "a", 1, &err), CX_EIO);
+    char p[8];
+    assert_int_equal(cx_path(p, sizeof p, &err, "%s", "longer than eight"), CX_EUSAGE);
+    assert_int_equal(cx_file_read("/tmp", 10, &data, &size, &err), CX_EDATA);
+}
+
+static void test_nearest_word(void **state) {
+    (void)state;
+    const char *const names[] = {"learning_rate", "entropy", "updates"};
+    assert_string_equal(cx_text_nearest("learing_rate", names, 3), "learning_rate");
+    assert_string_equal(cx_text_nearest("update", names, 3), "updates");
+    assert_null(cx_text_nearest("zzzz", names, 3));
+}
+
+static void test_numbers(void **state) {
+    (void)state;
+    double d;
+    long long i;
+    char text[32];
+    assert_true(cx_text_double("1e-3", &d) && d == 1e-3);
+    assert_false(cx_text_double("1e-3x", &d));
+    assert_false(cx_text_double("", &d));
+    assert_true(cx_text_int("-12", &i) && i == -12);
+    assert_false(cx_text_int("1.5", &i));
+    cx_text_from_double(text, sizeof text, 0.1);
+    assert_string_equal(text, "0.1");
+}
+
+static void test_error_prefix(void **state) {
+    (void)state;
+    cx_error err;
+    (void)cx_fail(&err, CX_EDATA, "bad %d", 3);
+    assert_int_equal(cx_fail_in(&err, "file %s", "f"), CX_EDATA);
+    assert_string_equal(err.message, "file f: bad 3");
+    assert_int_equal(cx_code_exit_status(CX_EDATA), 2);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_replace_and_read), cmocka_unit_test(test_faults_name_the_path),
+        cmocka_unit_test(test_nearest_word),     cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_error_prefix),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
