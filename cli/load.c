@@ -1,0 +1,85 @@
+#include "cli/load.h"
+
+#include "policy/network.h"
+#include "policy/observation.h"
+#include "store/store.h"
+#include <stdlib.h>
+#include <string.h>
+
+int cx_load_config(const cx_args *args, cx_config *config, cx_faults *faults, cx_error *err) {
+    const char *sets[CX_ARGS_MAX];
+    int n_sets = cx_args_values(args, "--set", sets), n;
+    const cx_family_schema *const *schemas = cx_task_schemas(&n);
+    return cx_config_read(args->word[0], sets, n_sets, schemas, n, config, faults, err);
+}
+
+int cx_load_resolved(const cx_args *args, cx_config *config, char **yaml, cx_error *err) {
+    int n, rc = cx_load_config(args, config, NULL, err);
+    const cx_family_schema *const *schemas = cx_task_schemas(&n);
+    return rc ? rc : cx_config_write(config, schemas, n, yaml, err);
+}
+
+static bool same_actions(const cx_config *a, const cx_config *b) {
+    if (a->registers != b->registers)
+        return false;
+    for (int h = 0; h < CX_HYPER_COUNT; h++) {
+        const cx_head_config *x = &a->heads[h], *y = &b->heads[h];
+        if (x->present != y->present)
+            return false;
+        if (!x->present)
+            continue;
+        if (x->logit != y->logit || x->n != y->n ||
+            memcmp(x->step, y->step, (size_t)x->n * sizeof x->step[0]) != 0)
+            return false;
+    }
+    return true;
+}
+
+static int check_fit(const char *path, const cx_config *trained, const cx_config *config,
+                     cx_error *err) {
+    if (!same_actions(trained, config))
+        return cx_fail(err, CX_ECONFIG,
+                       "%s: the policy was trained with other actions than the configuration's",
+                       path);
+    if (trained->observations.log_steps != config->observations.log_steps ||
+        trained->observations.cdf != config->observations.cdf)
+        return cx_fail(err, CX_ECONFIG,
+                       "%s: the policy was trained with other observations than the configuration's",
+                       path);
+    if (trained->policy.hidden != config->policy.hidden ||
+        trained->policy.lstm != config->policy.lstm ||
+        trained->policy.residual != config->policy.residual)
+        return cx_fail(err, CX_ECONFIG,
+                       "%s: the policy has hidden %d, lstm %d; the configuration says %d, %d", path,
+                       trained->policy.hidden, trained->policy.lstm, config->policy.hidden,
+                       config->policy.lstm);
+    return CX_OK;
+}
+
+int cx_load_policy(const char *path, const cx_config *config, float **block, cx_error *err) {
+    char *yaml;
+    uint64_t version;
+    int n, rc = cx_policy_read_config(path, &yaml, &version, err);
+    if (rc)
+        return rc;
+    const cx_family_schema *const *schemas = cx_task_schemas(&n);
+    cx_config *trained = calloc(1, sizeof *trained);
+    if (!trained) {
+        free(yaml);
+        return cx_fail(err, CX_ENOMEM, "no memory for a configuration");
+    }
+    rc = cx_config_parse(path, yaml, strlen(yaml), NULL, 0, schemas, n, trained, NULL, err);
+    free(yaml);
+    if (!rc)
+        rc = check_fit(path, trained, config, err);
+    free(trained);
+    cx_net *net = NULL;
+    if (!rc) {
+        cx_net_shape shape = cx_policy_shape(config);
+        rc = cx_net_create(&shape, &net, err);
+    }
+    if (!rc)
+        rc = cx_policy_read(path, net, block, err);
+    cx_net_destroy(net);
+    return rc;
+}

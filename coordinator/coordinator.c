@@ -1,0 +1,477 @@
+#include "coordinator/internal.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "tasks/task.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+static void say(const coordinator *c, bool live, const char *line) {
+    if (c->o->say)
+        c->o->say(c->o->say_context, live, line);
+}
+
+static int send_message(coordinator *c, int to, cx_msg_type type, const void *body, size_t size,
+                        const void *extra, size_t extra_size, cx_error *err) {
+    void *data;
+    size_t bytes;
+    int rc = cx_message_pack(type, body, size, extra, extra_size, &data, &bytes, err);
+    if (rc)
+        return rc;
+    return c->transport->send(c->transport, to, data, bytes, err);
+}
+
+/* --- assignments --- */
+
+static int send_episode(coordinator *c, int rank, const cx_job *job, cx_error *err) {
+    worker_state *w = &c->worker[rank - 1];
+    cx_msg_episode m;
+    memset(&m, 0, sizeof m);
+    m.episode = job->episode;
+    m.instance = job->instance;
+    m.version = cx_learner_version(c->learner);
+    cx_task_sample(c->config, job->instance, &m.spec);
+    m.baseline = *cx_dispatch_find_baseline(c->dispatch, job->instance);
+    const float *weights = NULL;
+    if (w->version != m.version) {
+        weights = cx_learner_policy(c->learner);
+        m.n_weights = cx_learner_policy_count(c->learner);
+        w->version = m.version;
+    }
+    return send_message(c, rank, CX_MSG_EPISODE, &m, sizeof m, weights,
+                        (size_t)m.n_weights * sizeof(float), err);
+}
+
+/* A sweep that the cache knows is not run again: then *known. */
+static int send_baseline(coordinator *c, int rank, const cx_job *job, bool *known, cx_error *err) {
+    cx_msg_baseline_job m;
+    memset(&m, 0, sizeof m);
+    m.instance = job->instance;
+    cx_task_sample(c->config, job->instance, &m.spec);
+    const cx_baseline *b = cx_baseline_cache_find(c->cache, cx_task_hash(&m.spec, c->config));
+    *known = b != NULL;
+    if (b)
+        return cx_dispatch_baseline(c->dispatch, job->instance, b, err);
+    return send_message(c, rank, CX_MSG_BASELINE, &m, sizeof m, NULL, 0, err);
+}
+
+/* Fills the workers' queues in turn, so that all have one job before any has two. */
+static int assign(coordinator *c, bool *did, cx_error *err) {
+    for (int depth = 0; depth < c->config->workers.prefetch; depth++)
+        for (int rank = 1; rank <= c->n_workers; rank++) {
+            worker_state *w = &c->worker[rank - 1];
+            if (!w->ready || w->assignments != depth)
+                continue;
+            cx_job job = cx_dispatch_next(c->dispatch, rank);
+            bool known = false;
+            int rc = CX_OK;
+            if (job.kind == CX_JOB_NONE)
+                return CX_OK;
+            if (job.kind == CX_JOB_EPISODE)
+                rc = send_episode(c, rank, &job, err);
+            else
+                rc = send_baseline(c, rank, &job, &known, err);
+            if (rc)
+                return rc;
+            *did = true;
+            if (known)
+                rank--; /* the same worker still waits */
+            else
+                w->assignments++;
+        }
+    return CX_OK;
+}
+
+/* --- messages --- */
+
+static int on_hello(coordinator *c, int rank, const cx_msg_hello *m, cx_error *err) {
+    if (m->config_hash != c->config_hash)
+        return cx_fail(err, CX_ECONFIG,
+                       "rank %d on %.63s has read another configuration than rank 0", rank,
+                       m->host);
+    c->worker[rank - 1].ready = true;
+    return CX_OK;
+}
+
+static int on_piece(coordinator *c, const cx_msg_piece *m, const void *extra, size_t extra_size,
+                    cx_error *err) {
+    cx_trajectory **t = cx_dispatch_trajectory(c->dispatch, m->episode);
+    if (!t)
+        return cx_fail(err, CX_EFORMAT, "a piece came for episode %llu, which is not running",
+                       (unsigned long long)m->episode);
+    if (m->bytes != extra_size)
+        return cx_fail(err, CX_EFORMAT, "a trajectory piece has %zu bytes, not %llu", extra_size,
+                       (unsigned long long)m->bytes);
+    if (!*t) {
+        cx_task_spec spec;
+        cx_task_sample(c->config, m->episode / (uint64_t)c->config->episode.environment_reuse,
+                       &spec);
+        int rc = cx_trajectory_create(cx_privileged_size(c->config), c->heads.n_heads,
+                                      c->heads.n_logits, (int)cx_task_value(&spec, "outer_steps"),
+                                      t, err);
+        if (rc)
+            return rc;
+    }
+    return cx_trajectory_unpack(*t, extra, extra_size, err);
+}
+
+static int on_result(coordinator *c, int rank, const cx_msg_result *m, cx_error *err) {
+    cx_trajectory **t = cx_dispatch_trajectory(c->dispatch, m->result.episode);
+    if (!t || !*t || (*t)->result.steps != m->result.steps || !isfinite(m->result.reward))
+        return cx_fail(err, CX_EFORMAT, "the result of episode %llu does not fit its pieces",
+                       (unsigned long long)m->result.episode);
+    (*t)->result = m->result;
+    int rc = cx_dispatch_finished(c->dispatch, m->result.episode, err);
+    if (rc)
+        return rc;
+    bool diverged = m->result.end == CX_END_DIVERGED;
+    c->counters.episodes++;
+    c->counters.diverged += diverged;
+    cx_progress_add(&c->progress, m->result.reward, diverged);
+    c->worker[rank - 1].time = m->time;
+    c->worker[rank - 1].assignments--;
+    return cx_run_dir_episode(&c->dir, c->config, &m->result, err);
+}
+
+static int on_sweep(coordinator *c, int rank, const cx_msg_sweep *m, cx_error *err) {
+    c->worker[rank - 1].time = m->time;
+    c->worker[rank - 1].assignments--;
+    int rc = cx_baseline_cache_add(c->cache, &m->baseline, err);
+    if (rc)
+        return rc;
+    return cx_dispatch_baseline(c->dispatch, m->instance,
+                                cx_baseline_cache_find(c->cache, m->baseline.task_hash), err);
+}
+
+static int on_failed(int rank, const cx_msg_failed *m, cx_error *err) {
+    return cx_fail(err, (cx_code)m->code, "rank %d: job %llu: %.900s", rank,
+                   (unsigned long long)m->number, m->text);
+}
+
+static int handle(coordinator *c, int from, const void *data, size_t size, cx_error *err) {
+    cx_msg_type type;
+    const void *body, *extra;
+    size_t extra_size;
+    int rc = cx_message_unpack(data, size, &type, &body, &extra, &extra_size, err);
+    if (rc)
+        return cx_fail_in(err, "a message of rank %d", from);
+    if (from < 1 || from > c->n_workers)
+        return cx_fail(err, CX_ESTATE, "a message came from rank %d", from);
+    switch (type) {
+    case CX_MSG_HELLO:
+        return on_hello(c, from, body, err);
+    case CX_MSG_PIECE:
+        return on_piece(c, body, extra, extra_size, err);
+    case CX_MSG_RESULT:
+        return on_result(c, from, body, err);
+    case CX_MSG_SWEEP:
+        return on_sweep(c, from, body, err);
+    case CX_MSG_FAILED:
+        return on_failed(from, body, err);
+    case CX_MSG_BYE:
+        c->worker[from - 1].gone = true;
+        c->worker[from - 1].time = ((const cx_msg_bye *)body)->time;
+        return CX_OK;
+    default:
+        return cx_fail(err, CX_EFORMAT, "rank %d sent a message of type %s", from,
+                       cx_message_name(type));
+    }
+}
+
+static int receive_all(coordinator *c, bool *did, cx_error *err) {
+    for (;;) {
+        int from;
+        void *data;
+        size_t size;
+        int rc = c->transport->receive(c->transport, &from, &data, &size, err);
+        if (rc || !data)
+            return rc;
+        *did = true;
+        rc = handle(c, from, data, size, err);
+        free(data);
+        if (rc)
+            return rc;
+    }
+}
+
+/* --- learning --- */
+
+/* Share of the workers' wall time inside inner runs and sweeps since the last call. */
+static double busy_share(coordinator *c) {
+    double busy = 0, alive = 0;
+    for (int i = 0; i < c->n_workers; i++) {
+        worker_state *w = &c->worker[i];
+        busy += w->time.inner + w->time.baseline - w->time_before.inner - w->time_before.baseline;
+        alive += w->time.alive - w->time_before.alive;
+        w->time_before = w->time;
+    }
+    return alive > 0 ? busy / alive : 0;
+}
+
+static cx_run_rates run_rates(coordinator *c) {
+    double now = cx_clock_now(), since = now - c->last_update;
+    cx_run_rates r;
+    memset(&r, 0, sizeof r);
+    r.seconds = cx_coordinator_seconds(c);
+    r.episodes_per_second =
+        since > 0 ? (double)(c->counters.episodes - c->episodes_at_update) / since : 0;
+    r.workers = c->n_workers;
+    r.workers_busy = c->busy = busy_share(c);
+    r.baselines = cx_baseline_cache_count(c->cache);
+    for (int i = 0; i < c->n_workers; i++)
+        if (c->worker[i].time.peak_bytes > r.peak_bytes_worker)
+            r.peak_bytes_worker = c->worker[i].time.peak_bytes;
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) == 0)
+        r.peak_bytes_coordinator = (uint64_t)usage.ru_maxrss * 1024;
+    c->last_update = now;
+    c->episodes_at_update = c->counters.episodes;
+    return r;
+}
+
+static int begin_update(coordinator *c, cx_error *err) {
+    int n = c->config->ppo.episodes_per_update;
+    cx_trajectory **list = calloc((size_t)n, sizeof(cx_trajectory *));
+    if (!list)
+        return cx_fail(err, CX_ENOMEM, "no memory for a list of %d episodes", n);
+    cx_dispatch_take(c->dispatch, list);
+    int rc = CX_OK;
+    for (int i = 0; i < n; i++) {
+        if (rc)
+            cx_trajectory_destroy(list[i]);
+        else
+            rc = cx_learner_add(c->learner, list[i], err);
+    }
+    free(list);
+    if (!rc)
+        rc = cx_learner_begin(c->learner, err);
+    c->learning = !rc;
+    return rc;
+}
+
+static int end_update(coordinator *c, cx_error *err) {
+    c->learning = false;
+    c->counters.version = cx_learner_version(c->learner);
+    cx_dispatch_set_version(c->dispatch, c->counters.version);
+    c->last_reward = c->stats.reward;
+    cx_run_rates rates = run_rates(c);
+    int rc = cx_run_dir_update(&c->dir, &c->counters, &c->heads, &c->stats, &rates, err);
+    if (rc)
+        return rc;
+    double every = c->config->checkpoint.every_seconds;
+    bool due = c->counters.version - c->checkpoint_version >=
+                   (uint64_t)c->config->checkpoint.every_updates ||
+               (every > 0 && cx_clock_now() - c->last_checkpoint >= every) ||
+               c->counters.version >= (uint64_t)c->config->updates;
+    return due ? cx_coordinator_save(c, err) : CX_OK;
+}
+
+static int learn(coordinator *c, bool *did, cx_error *err) {
+    int rc;
+    if (!c->learning) {
+        if (!cx_dispatch_ready(c->dispatch))
+            return CX_OK;
+        *did = true;
+        rc = begin_update(c, err);
+        if (rc)
+            return rc;
+    }
+    bool done = false;
+    rc = cx_learner_advance(c->learner, &done, &c->stats, err);
+    *did = true;
+    if (!rc && done)
+        rc = end_update(c, err);
+    return rc;
+}
+
+/* --- the loop --- */
+
+static void show(coordinator *c, bool force) {
+    double now = cx_clock_now();
+    if (!force && now - c->last_said < c->o->say_interval)
+        return;
+    c->last_said = now;
+    char line[512];
+    double done = cx_dispatch_finished_count(c->dispatch);
+    cx_progress_view v = {.updates = c->counters.version,
+                          .total_updates = (uint64_t)c->config->updates,
+                          .episodes = c->counters.episodes,
+                          .seconds = cx_coordinator_seconds(c),
+                          .workers = c->n_workers,
+                          .workers_busy = c->busy,
+                          .update_share =
+                              fmin(1, done / c->config->ppo.episodes_per_update)};
+    v.episodes_per_second = v.seconds > 0 ? (double)v.episodes / v.seconds : 0;
+    cx_progress_line(&c->progress, &v, line, sizeof line);
+    say(c, true, line);
+}
+
+static int idle(coordinator *c, double *pause, cx_error *err) {
+    bool worked = false;
+    if (c->o->idle) {
+        int rc = c->o->idle(c->o->idle_context, &worked, err);
+        if (rc)
+            return rc;
+    }
+    *pause = worked ? 50e-6 : fmin(*pause * 1.5, 1e-3);
+    if (!worked)
+        cx_clock_sleep(*pause);
+    return CX_OK;
+}
+
+static bool asked_to_stop(coordinator *c) {
+    char path[600];
+    if (c->o->should_stop && c->o->should_stop(c->o->stop_context))
+        return true;
+    return cx_path(path, sizeof path, NULL, "%s/stop", c->dir.path) == CX_OK &&
+           cx_file_exists(path);
+}
+
+static int loop(coordinator *c, cx_error *err) {
+    double pause = 50e-6, last_asked = 0;
+    while (c->counters.version < (uint64_t)c->config->updates) {
+        bool did = false;
+        int rc = receive_all(c, &did, err);
+        if (!rc)
+            rc = assign(c, &did, err);
+        if (!rc)
+            rc = learn(c, &did, err);
+        if (rc)
+            return rc;
+        show(c, false);
+        double now = cx_clock_now();
+        if (!c->learning && now - last_asked > 0.1) {
+            last_asked = now;
+            if (asked_to_stop(c)) {
+                rc = c->checkpoint_version == c->counters.version && c->counters.version > 0
+                         ? CX_OK
+                         : cx_coordinator_save(c, err);
+                return rc ? rc
+                          : cx_fail(err, CX_ESTOPPED,
+                                    "stopped after update %llu, with a checkpoint",
+                                    (unsigned long long)c->counters.version);
+            }
+        }
+        if (did)
+            pause = 50e-6;
+        else if ((rc = idle(c, &pause, err)) != CX_OK)
+            return rc;
+    }
+    return CX_OK;
+}
+
+/* Tells all workers to stop and hears their last reports; gives up after a while. */
+static void stop_workers(coordinator *c) {
+    cx_error ignored;
+    for (int rank = 1; rank <= c->n_workers; rank++)
+        (void)send_message(c, rank, CX_MSG_STOP, NULL, 0, NULL, 0, &ignored);
+    double end = cx_clock_now() + 60, pause = 50e-6;
+    for (;;) {
+        int left = 0, from;
+        void *data;
+        size_t size;
+        for (int i = 0; i < c->n_workers; i++)
+            left += !c->worker[i].gone;
+        if (left == 0 || cx_clock_now() > end)
+            return;
+        if (c->transport->receive(c->transport, &from, &data, &size, &ignored))
+            return;
+        if (data) {
+            cx_msg_type type;
+            const void *body, *extra;
+            size_t extra_size;
+            /* results that come now belong to episodes that nobody waits for */
+            if (cx_message_unpack(data, size, &type, &body, &extra, &extra_size, &ignored) ==
+                    CX_OK &&
+                type == CX_MSG_BYE)
+                (void)handle(c, from, data, size, &ignored);
+            free(data);
+        } else if (idle(c, &pause, &ignored)) {
+            return;
+        }
+    }
+}
+
+static int open_cache(coordinator *c, cx_error *err) {
+    char path[600];
+    const char *shared = c->config->baseline_cache;
+    int rc = shared[0] ? cx_path(path, sizeof path, err, "%s", shared)
+                       : cx_path(path, sizeof path, err, "%s/baselines", c->dir.path);
+    if (!rc)
+        rc = cx_file_make_dirs(path, err);
+    if (!rc)
+        rc = cx_baseline_cache_open(path, &c->cache, err);
+    return rc;
+}
+
+static int prepare(coordinator *c, cx_error *err) {
+    c->worker = calloc((size_t)c->n_workers + 1, sizeof *c->worker);
+    if (!c->worker)
+        return cx_fail(err, CX_ENOMEM, "no memory for %d workers", c->n_workers);
+    for (int i = 0; i < c->n_workers; i++)
+        c->worker[i].version = UINT64_MAX;
+    c->config_hash = cx_hash(c->o->config_yaml, strlen(c->o->config_yaml), 0);
+    cx_action_heads(c->config, &c->heads);
+    int rc = cx_run_dir_open(&c->dir, c->o->dir, c->o->resume, c->o->config_yaml, err);
+    if (!rc)
+        rc = cx_learner_create(c->config, &c->learner, err);
+    if (!rc)
+        rc = cx_coordinator_restore(c, err);
+    if (!rc)
+        rc = cx_run_dir_open_lines(&c->dir, &c->counters, err);
+    if (!rc)
+        rc = open_cache(c, err);
+    if (rc)
+        return rc;
+    if (c->dir.note[0])
+        say(c, false, c->dir.note);
+    c->started = c->last_said = c->last_checkpoint = c->last_update = cx_clock_now();
+    c->episodes_at_update = c->counters.episodes;
+    return CX_OK;
+}
+
+static void summarize(const coordinator *c, double cpu, cx_run_summary *s) {
+    memset(s, 0, sizeof *s);
+    s->updates = c->counters.version;
+    s->episodes = c->counters.episodes;
+    s->diverged = c->counters.diverged;
+    s->seconds = c->started > 0 ? cx_coordinator_seconds(c) : 0;
+    s->last_reward = c->last_reward;
+    double busy = 0, alive = 0, wall = cx_clock_now() - c->started;
+    for (int i = 0; i < c->n_workers && c->worker; i++) {
+        busy += c->worker[i].time.inner + c->worker[i].time.baseline;
+        alive += c->worker[i].time.alive;
+    }
+    s->workers_busy = alive > 0 ? busy / alive : 0;
+    s->coordinator_cpu = c->started > 0 && wall > 0 ? cpu / wall : 0;
+}
+
+int cx_coordinate(const cx_coordinator_options *options, cx_run_summary *summary, cx_error *err) {
+    coordinator *c = calloc(1, sizeof *c);
+    if (!c)
+        return cx_fail(err, CX_ENOMEM, "no memory for the coordinator");
+    c->o = options;
+    c->config = options->config;
+    c->transport = options->transport;
+    c->n_workers = options->transport->ranks - 1;
+    double cpu = cx_clock_cpu();
+    int rc = prepare(c, err);
+    if (!rc)
+        rc = loop(c, err);
+    if (c->dispatch && c->started > 0)
+        show(c, true);
+    if (c->worker)
+        stop_workers(c);
+    summarize(c, cx_clock_cpu() - cpu, summary);
+    cx_dispatch_destroy(c->dispatch);
+    cx_learner_destroy(c->learner);
+    cx_baseline_cache_close(c->cache);
+    cx_run_dir_close(&c->dir);
+    free(c->worker);
+    free(c);
+    return rc;
+}

@@ -1,0 +1,40 @@
+/* What rank 0 does: the event loop between workers, learner and disk. */
+#ifndef CX_COORDINATOR_COORDINATOR_H
+#define CX_COORDINATOR_COORDINATOR_H
+
+#include "coordinator/run_dir.h"
+#include "wire/transport.h"
+
+typedef struct {
+    const cx_config *config;
+    const char *config_yaml; /* resolved; its hash must agree with the workers' */
+    const char *dir;
+    bool resume;
+    cx_transport *transport; /* ranks - 1 workers */
+    /* Called when there is nothing to do, instead of sleeping, where not NULL: with one
+     * rank it lets the worker of the same process do one assignment. */
+    int (*idle)(void *context, bool *worked, cx_error *err);
+    void *idle_context;
+    /* Asked often: should the run stop in good order? */
+    bool (*should_stop)(void *context);
+    void *stop_context;
+    /* Text for people, where not NULL: live lines replace each other. */
+    void (*say)(void *context, bool live, const char *line);
+    void *say_context;
+    double say_interval; /* seconds between live lines */
+} cx_coordinator_options;
+
+typedef struct {
+    uint64_t updates, episodes, diverged;
+    double seconds;
+    double last_reward;   /* mean of the last update's episodes */
+    double workers_busy;  /* share of wall time inside inner runs and baselines, all workers */
+    double coordinator_cpu; /* share of a core, learning included */
+} cx_run_summary;
+
+/* Runs to the configured number of updates. CX_OK: done; CX_ESTOPPED: a checkpoint is
+ * written and the run may be resumed; else an error. Workers are told to stop in every
+ * case in which they can still be reached. */
+int cx_coordinate(const cx_coordinator_options *options, cx_run_summary *summary, cx_error *err);
+
+#endif

@@ -1,0 +1,73 @@
+/* Which job goes to whom. A state machine without messages or time, so that it can be
+ * tested alone.
+ *
+ * Episodes are numbered; episode e runs on task instance e / environment_reuse, and
+ * update u consumes exactly the episodes [u B, (u + 1) B), B = episodes_per_update. An
+ * episode may be dispatched while e < (version + max_staleness) B and its instance's
+ * baseline is there. So the learner is never more than max_staleness - 1 versions
+ * ahead of a policy that acted, no episode is thrown away, and long ones count as much
+ * as short ones. Synchronous mode is max_staleness = 1: every episode of an update is
+ * run by the version before it, whatever the number of ranks. Baselines do not depend
+ * on the policy; they fill the time in which no episode may start. */
+#ifndef CX_COORDINATOR_DISPATCH_H
+#define CX_COORDINATOR_DISPATCH_H
+
+#include "policy/reward.h"
+#include "ppo/trajectory.h"
+#include <stdbool.h>
+
+typedef enum { CX_JOB_NONE, CX_JOB_EPISODE, CX_JOB_BASELINE } cx_job_kind;
+
+typedef struct {
+    cx_job_kind kind;
+    uint64_t episode;  /* EPISODE */
+    uint64_t instance; /* both */
+} cx_job;
+
+typedef struct cx_dispatch cx_dispatch;
+
+typedef struct {
+    int episodes_per_update, environment_reuse, max_staleness, updates;
+    int workers; /* baselines are made this far ahead of need */
+} cx_dispatch_rules;
+
+/* Starts at `version`: everything before version * B is consumed. */
+int cx_dispatch_create(const cx_dispatch_rules *rules, uint64_t version, cx_dispatch **out,
+                       cx_error *err);
+void cx_dispatch_destroy(cx_dispatch *d); /* and the trajectories it holds */
+
+/* The next job, marked as running at `worker`; NONE when nothing may start now. */
+cx_job cx_dispatch_next(cx_dispatch *d, int worker);
+/* The slot of a baseline that is known or done; the dispatch keeps the pointer, which
+ * must stay valid. CX_EFORMAT for an instance that is not waited for. */
+int cx_dispatch_baseline(cx_dispatch *d, uint64_t instance, const cx_baseline *baseline,
+                         cx_error *err);
+/* Baseline of an instance within the window, NULL before it is done. */
+const cx_baseline *cx_dispatch_find_baseline(const cx_dispatch *d, uint64_t instance);
+/* Instances whose baseline may be asked for in a cache: the next one that nobody works
+ * on; false when there is none. */
+bool cx_dispatch_next_instance(const cx_dispatch *d, uint64_t *instance);
+
+/* The growing trajectory of a running episode (owned by the dispatch), or NULL. */
+cx_trajectory **cx_dispatch_trajectory(cx_dispatch *d, uint64_t episode);
+/* A finished episode: its trajectory is complete. */
+int cx_dispatch_finished(cx_dispatch *d, uint64_t episode, cx_error *err);
+/* True when all episodes of the next update are finished. */
+bool cx_dispatch_ready(const cx_dispatch *d);
+/* Takes the finished episodes of the next update in order (the caller owns them) and
+ * moves on: list has room for episodes_per_update. */
+void cx_dispatch_take(cx_dispatch *d, cx_trajectory **list);
+/* The learner has made one more version: the window moves. */
+void cx_dispatch_set_version(cx_dispatch *d, uint64_t version);
+
+/* For checkpoints: finished episodes that are not consumed yet. Calls `each` in order. */
+int cx_dispatch_each_finished(const cx_dispatch *d,
+                              int (*each)(void *, const cx_trajectory *, cx_error *), void *context,
+                              cx_error *err);
+/* Puts a finished episode of a checkpoint back (takes it). */
+int cx_dispatch_restore(cx_dispatch *d, cx_trajectory *t, cx_error *err);
+
+int cx_dispatch_running(const cx_dispatch *d);  /* episodes at workers */
+int cx_dispatch_finished_count(const cx_dispatch *d);
+
+#endif

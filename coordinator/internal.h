@@ -1,0 +1,51 @@
+/* The coordinator's state, shared by its source files and nobody else. */
+#ifndef CX_COORDINATOR_INTERNAL_H
+#define CX_COORDINATOR_INTERNAL_H
+
+#include "coordinator/coordinator.h"
+#include "coordinator/dispatch.h"
+#include "coordinator/progress.h"
+#include "policy/observation.h"
+#include "wire/message.h"
+
+typedef struct {
+    bool ready;       /* said HELLO */
+    bool gone;        /* said BYE */
+    int assignments;  /* sent and not answered */
+    uint64_t version; /* newest weights that were sent */
+    cx_worker_time time, time_before; /* newest report; that at the last metrics line */
+} worker_state;
+
+/* A baseline that the run's cache does not hold yet stands in the cache afterwards;
+ * pointers into the cache stay valid while it is open (store.h). */
+typedef struct {
+    const cx_coordinator_options *o;
+    const cx_config *config;
+    cx_transport *transport;
+    cx_run_dir dir;
+    cx_run_counters counters;
+    cx_heads heads;
+    cx_learner *learner;
+    cx_dispatch *dispatch;
+    cx_baseline_cache *cache;
+    int n_workers; /* workers are ranks 1 .. n_workers */
+    worker_state *worker;
+    uint64_t config_hash;
+    bool learning, stopping;
+    cx_progress progress;
+    double started, last_said, last_checkpoint, last_update;
+    uint64_t checkpoint_version, episodes_at_update;
+    cx_update_stats stats; /* of the last update */
+    double last_reward, busy;
+} coordinator;
+
+/* checkpoint.c */
+int cx_coordinator_save(coordinator *c, cx_error *err);
+/* Newest whole checkpoint into learner and dispatch; none: a fresh run. */
+int cx_coordinator_restore(coordinator *c, cx_error *err);
+/* policy.safetensors, replaced atomically. */
+int cx_coordinator_write_policy(coordinator *c, cx_error *err);
+int cx_coordinator_make_dispatch(coordinator *c, uint64_t version, cx_error *err);
+double cx_coordinator_seconds(const coordinator *c);
+
+#endif
