@@ -1,0 +1,143 @@
+#include "cli/session.h"
+
+#include "base/file.h"
+#include "base/hash.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void cx_session_say(void *context, bool live, const char *line) {
+    cx_session *s = context;
+    if (live && s->terminal) {
+        (void)fprintf(stderr, "\r%s\033[K", line);
+        s->line_open = true;
+    } else {
+        (void)fprintf(stderr, "%s%s\n", s->line_open ? "\n" : "", line);
+        s->line_open = false;
+    }
+    (void)fflush(stderr);
+}
+
+static int let_worker_work(void *context, bool *worked, cx_error *err) {
+    cx_session *s = context;
+    bool stopped = false;
+    return cx_worker_poll(s->worker, worked, &stopped, err);
+}
+
+static int open_worker(cx_session *s, cx_transport *end, cx_error *err) {
+    int rc = cx_data_store_open(&s->config, &s->store, err);
+    if (rc)
+        return rc;
+    return cx_worker_create(&s->config, s->config_hash, s->store, end, &s->worker, err);
+}
+
+static int coordinate(cx_session *s, const cx_session_plan *plan, const cx_args *args,
+                      cx_error *err) {
+    int rc = plan->coordinate(s, args, err);
+    if (s->line_open)
+        (void)fputc('\n', stderr);
+    s->line_open = false;
+    return rc;
+}
+
+static int run_rank(cx_session *s, const cx_session_plan *plan, const cx_args *args,
+                    cx_error *err) {
+    cx_launch_catch_signals(s->transport->rank == 0);
+    if (s->transport->rank == 0)
+        return coordinate(s, plan, args, err);
+    int rc = open_worker(s, s->transport, err);
+    return rc ? rc : cx_worker_run(s->worker, err);
+}
+
+static int run_alone(cx_session *s, const cx_session_plan *plan, const cx_args *args,
+                     cx_error *err) {
+    cx_launch_catch_signals(true);
+    if (!s->transport) { /* not even started as one rank of MPI */
+        int rc = cx_loopback_create(s->ends, err);
+        if (rc)
+            return rc;
+        s->transport = s->ends[0];
+    }
+    s->idle = let_worker_work;
+    int rc = open_worker(s, s->ends[1], err);
+    return rc ? rc : coordinate(s, plan, args, err);
+}
+
+static void close_session(cx_session *s) {
+    cx_worker_destroy(s->worker);
+    cx_data_store_close(s->store);
+    if (s->transport && s->transport != s->ends[0])
+        s->transport->close(s->transport);
+    for (int i = 0; i < 2; i++)
+        if (s->ends[i])
+            s->ends[i]->close(s->ends[i]);
+    free(s->yaml);
+    free(s);
+}
+
+/* A job that cannot work is refused before ranks are started. */
+static int check_first(cx_session *s, const cx_session_plan *plan, const cx_args *args,
+                       cx_error *err) {
+    cx_data_store *store;
+    int rc = plan->check ? plan->check(s, args, err) : CX_OK;
+    if (!rc)
+        rc = cx_data_store_open(&s->config, &store, err);
+    if (!rc)
+        cx_data_store_close(store);
+    return rc;
+}
+
+static int launch(const cx_session_plan *plan, const cx_args *args, int ranks, int argc,
+                  char **argv, cx_error *err) {
+    char progress[600];
+    int rc = cx_path(progress, sizeof progress, err, "%s/%s", cx_args_value(args, "--out"),
+                     plan->progress ? plan->progress : "");
+    if (rc)
+        return cx_cli_fail(plan->syntax->command, err);
+    return cx_launch(ranks, argc, argv, plan->progress ? progress : NULL);
+}
+
+int cx_session_main(const cx_session_plan *plan, int argc, char **argv) {
+    cx_error err = {0};
+    cx_args args;
+    bool done = false, is_rank = cx_launch_is_rank();
+    long long ranks = 1;
+    int status;
+    cx_session *s = calloc(1, sizeof *s);
+    if (!s)
+        return 1;
+    s->terminal = cx_launch_terminal();
+    int rc = cx_args_parse(plan->syntax, argc, argv, &args, &done, &err);
+    if (!rc && !done && !cx_args_value(&args, "--out"))
+        rc = cx_fail(&err, CX_EUSAGE, "--out DIR is missing");
+    if (!rc && !done)
+        rc = cx_args_int(&args, "-j", 1, 1000000, cx_launch_default_ranks(), &ranks, &err);
+    if (!rc && !done)
+        rc = cx_load_resolved(&args, &s->config, &s->yaml, &err);
+    if (!rc && !done && !is_rank)
+        rc = check_first(s, plan, &args, &err);
+    if (!rc && !done && !is_rank && ranks > 1) {
+        status = launch(plan, &args, (int)ranks, argc, argv, &err);
+        close_session(s);
+        return status;
+    }
+    if (!rc && !done) {
+        s->config_hash = cx_hash(s->yaml, strlen(s->yaml), 0);
+        if (is_rank)
+            rc = cx_mpi_open(&argc, &argv, &s->transport, &err);
+        if (!rc && is_rank && s->transport->ranks == 1) {
+            s->transport->close(s->transport);
+            s->transport = NULL;
+        }
+        if (!rc)
+            rc = s->transport ? run_rank(s, plan, &args, &err) : run_alone(s, plan, &args, &err);
+    }
+    bool first = !s->transport || s->transport->rank == 0;
+    status = rc ? cx_cli_fail(plan->syntax->command, &err) : 0;
+    if (first && is_rank)
+        cx_launch_report(status);
+    close_session(s);
+    /* under the launcher the status travels through the report: a rank that exits with
+     * another status than 0 would make mpirun speak of an abnormal end */
+    return is_rank && first && getenv("CX_EXIT_FILE") ? 0 : status;
+}

@@ -1,0 +1,146 @@
+/* coxswain status DIR: where a run stands, from its files alone. */
+#include "cli/command.h"
+
+#include "base/file.h"
+#include "cli/load.h"
+#include "coordinator/progress.h"
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+static const cx_option options[] = {{"--json", NULL, "one JSON object"}, {NULL, NULL, NULL}};
+static const cx_syntax syntax = {"status", "DIR [--json]",
+                                 "Tells where the run in DIR stands, while it runs or after it died.",
+                                 options, 1, 1};
+
+typedef struct {
+    char config_path[600];
+    cx_config config;
+    cx_progress progress;
+    uint64_t updates, episodes, baselines;
+    double seconds, rate, busy, reward, age;
+    int workers;
+} standing;
+
+static double real(const json_t *o, const char *key) {
+    const json_t *v = json_object_get(o, key);
+    return json_is_number(v) ? json_number_value(v) : NAN;
+}
+
+/* Calls `each` with every whole line of a file of JSON lines; a torn last line is
+ * what a killed run leaves. */
+static int each_line(const char *path, void (*each)(standing *, const json_t *), standing *s,
+                     cx_error *err) {
+    unsigned char *data;
+    size_t size;
+    int rc = cx_file_read(path, (size_t)1 << 34, &data, &size, err);
+    if (rc)
+        return rc;
+    for (char *line = (char *)data, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        *end = 0;
+        json_t *o = json_loads(line, 0, NULL);
+        if (json_is_object(o))
+            each(s, o);
+        json_decref(o);
+    }
+    free(data);
+    return CX_OK;
+}
+
+static void on_metrics(standing *s, const json_t *o) {
+    s->updates = (uint64_t)real(o, "update");
+    s->baselines = (uint64_t)real(o, "baselines");
+    s->seconds = real(o, "seconds");
+    s->rate = real(o, "episodes_per_second");
+    s->busy = real(o, "workers_busy");
+    s->reward = real(o, "reward");
+    s->workers = (int)real(o, "workers");
+}
+
+static void on_episode(standing *s, const json_t *o) {
+    const char *end = json_string_value(json_object_get(o, "end"));
+    s->episodes++;
+    cx_progress_add(&s->progress, real(o, "reward"), end && strcmp(end, "diverged") == 0);
+}
+
+static int read_run(const char *dir, standing *s, cx_error *err) {
+    char path[600];
+    int n;
+    const cx_family_schema *const *schemas = cx_task_schemas(&n);
+    int rc = cx_path(s->config_path, sizeof s->config_path, err, "%s/config.yaml", dir);
+    if (!rc)
+        rc = cx_config_read(s->config_path, NULL, 0, schemas, n, &s->config, NULL, err);
+    if (rc)
+        return cx_fail_in(err, "%s is not the folder of a run", dir);
+    s->rate = s->busy = s->reward = NAN;
+    rc = cx_path(path, sizeof path, err, "%s/metrics.jsonl", dir);
+    if (!rc && cx_file_exists(path))
+        rc = each_line(path, on_metrics, s, err);
+    if (!rc)
+        rc = cx_path(path, sizeof path, err, "%s/episodes.jsonl", dir);
+    if (!rc && cx_file_exists(path))
+        rc = each_line(path, on_episode, s, err);
+    struct stat st;
+    if (!rc && stat(path, &st) == 0)
+        s->age = difftime(time(NULL), st.st_mtime);
+    return rc;
+}
+
+static void print_standing(const standing *s, const char *dir, bool json) {
+    char line[512];
+    double newer, older, diverged;
+    cx_progress_means(&s->progress, &newer, &older, &diverged);
+    bool finished = s->updates >= (uint64_t)s->config.updates;
+    if (json) {
+        json_t *o = json_pack("{s:s, s:I, s:i, s:I, s:I, s:b}", "dir", dir, "update",
+                              (json_int_t)s->updates, "updates", s->config.updates, "episodes",
+                              (json_int_t)s->episodes, "baselines", (json_int_t)s->baselines,
+                              "finished", (int)finished);
+        const struct {
+            const char *key;
+            double value;
+        } numbers[] = {{"seconds", s->seconds},          {"episodes_per_second", s->rate},
+                       {"workers_busy", s->busy},        {"reward", newer},
+                       {"reward_before", older},         {"diverged", diverged},
+                       {"seconds_since_episode", s->age}};
+        for (size_t i = 0; o && i < sizeof numbers / sizeof numbers[0]; i++)
+            (void)json_object_set_new(o, numbers[i].key,
+                                      isfinite(numbers[i].value) ? json_real(numbers[i].value)
+                                                                 : json_null());
+        char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+        (void)printf("%s\n", text ? text : "{}");
+        free(text);
+        json_decref(o);
+        return;
+    }
+    cx_progress_view v = {.updates = s->updates,
+                          .total_updates = (uint64_t)s->config.updates,
+                          .episodes = s->episodes,
+                          .episodes_per_second = s->rate,
+                          .seconds = s->seconds,
+                          .workers = s->workers,
+                          .workers_busy = s->busy};
+    cx_progress_line(&s->progress, &v, line, sizeof line);
+    (void)printf("%s\n%s; %llu baselines; last episode finished %.0f s ago\n", line,
+                 finished ? "finished" : "not finished", (unsigned long long)s->baselines, s->age);
+}
+
+int cx_cmd_status(int argc, char **argv) {
+    cx_error err = {0};
+    cx_args args;
+    bool done;
+    standing *s = calloc(1, sizeof *s);
+    int rc = s ? cx_args_parse(&syntax, argc, argv, &args, &done, &err)
+               : cx_fail(&err, CX_ENOMEM, "out of memory");
+    if (!rc && !done) {
+        rc = read_run(args.word[0], s, &err);
+        if (!rc)
+            print_standing(s, args.word[0], cx_args_has(&args, "--json"));
+    }
+    free(s);
+    return rc ? cx_cli_fail("status", &err) : 0;
+}

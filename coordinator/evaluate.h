@@ -1,0 +1,59 @@
+/* Evaluation of a policy on fresh tasks of a distribution, spread over the workers:
+ * policy (sampled, likeliest), random actions, no change, and the open-loop replays
+ * (lhopt, section "evaluation"). All see the same task instances, the same initial
+ * weights and batches, and the same start noise. */
+#ifndef CX_COORDINATOR_EVALUATE_H
+#define CX_COORDINATOR_EVALUATE_H
+
+#include "config/config.h"
+#include "wire/message.h"
+#include "wire/transport.h"
+
+/* Who chooses. The replays are made from the likeliest-choice runs of the *other* half
+ * of the tasks. X(enum, name, acting) */
+#define CX_CONTESTANT_TABLE(X)                                                                     \
+    X(CX_BY_LIKELIEST, "policy, likeliest", CX_ACT_LIKELIEST)                                      \
+    X(CX_BY_SAMPLE, "policy, sampled", CX_ACT_SAMPLE)                                              \
+    X(CX_BY_RANDOM, "random actions", CX_ACT_RANDOM)                                               \
+    X(CX_BY_NEUTRAL, "no change", CX_ACT_NEUTRAL)                                                  \
+    X(CX_BY_REPLAY, "replay of the mean", CX_ACT_REPLAY)                                           \
+    X(CX_BY_REPLAY_FAMILY, "replay, per family", CX_ACT_REPLAY)                                    \
+    X(CX_BY_REPLAY_STEPS, "replay, lr by N", CX_ACT_REPLAY)                                        \
+    X(CX_BY_REPLAY_BOTH, "replay, per family, lr by N", CX_ACT_REPLAY)
+
+typedef enum {
+#define X(code, name, acting) code,
+    CX_CONTESTANT_TABLE(X)
+#undef X
+        CX_CONTESTANT_COUNT
+} cx_contestant;
+const char *cx_contestant_name(cx_contestant c);
+
+typedef struct {
+    cx_task_spec spec;
+    int outer_steps, inner_steps;
+    cx_baseline baseline;
+    double reward[CX_CONTESTANT_COUNT]; /* clipped */
+    double valid_loss[CX_CONTESTANT_COUNT];
+    cx_open_loop taken; /* by the likeliest choice */
+} cx_evaluated_task;
+
+typedef struct {
+    const cx_config *config; /* its seed draws the tasks */
+    uint64_t first_instance; /* task instances first_instance, +1, ... */
+    int n_tasks;
+    uint64_t config_hash;
+    const float *policy; /* cx_net block */
+    size_t policy_count;
+    cx_transport *transport;
+    int (*idle)(void *context, bool *worked, cx_error *err); /* as in coordinator.h */
+    void *idle_context;
+    void (*say)(void *context, bool live, const char *line);
+    void *say_context;
+} cx_evaluation;
+
+/* tasks[n_tasks] is filled. exponent[2]: of lr over N, as fitted on either half. */
+int cx_evaluate(const cx_evaluation *e, cx_evaluated_task *tasks, double exponent[2],
+                cx_error *err);
+
+#endif

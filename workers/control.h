@@ -1,0 +1,37 @@
+/* Inner trainings without a policy: a named rule with constant hyperparameters and a
+ * learning-rate schedule; and the sweeps that a policy's run is compared with. */
+#ifndef CX_WORKERS_CONTROL_H
+#define CX_WORKERS_CONTROL_H
+
+#include "optim/optimizer.h"
+#include "optim/schedule.h"
+#include "tasks/task.h"
+
+typedef struct {
+    double train_loss, valid_loss, test_loss; /* averaged parameters; NAN: diverged */
+    double valid_metric, test_metric;
+    double seconds;
+    bool diverged;
+} cx_control_result;
+
+/* Called at about `views` evenly spaced points of a run, the last step included. */
+typedef void (*cx_control_view)(void *context, int step, double lr, double train_loss,
+                                double valid_loss);
+
+/* Trains for `steps` inner steps with lr * schedule(progress). */
+int cx_control_run(const cx_config *config, cx_task *task, const cx_rule_config *rule,
+                   const cx_hyper *hyper, cx_schedule schedule, int steps, cx_control_view view,
+                   void *context, int views, cx_control_result *out, cx_error *err);
+
+/* The best of a bracketed lr sweep x schedules, chosen by validation loss. */
+typedef struct {
+    double lr;
+    cx_schedule schedule;
+    cx_control_result result;
+    int runs; /* trainings that it took */
+} cx_control_best;
+int cx_control_tune(const cx_config *config, cx_task *task, const cx_rule_config *rule,
+                    const cx_hyper *hyper, const cx_schedule *schedules, int n_schedules,
+                    int steps, cx_control_best *out, cx_error *err);
+
+#endif
