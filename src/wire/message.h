@@ -8,6 +8,7 @@
 #include "ppo/trajectory.h"
 
 #define CX_WIRE_VERSION 1
+#define CX_MESSAGE_MAX 0x7fffffff /* bytes of a whole message: MPI counts with an int */
 
 #define CX_MESSAGE_TABLE(X)                                                                        \
     X(CX_MSG_HELLO)    /* worker -> coordinator: cx_msg_hello, once */                             \
@@ -30,7 +31,7 @@ typedef enum {
 typedef struct {
     uint32_t magic, version, type, reserved;
     uint64_t body; /* bytes after the header */
-    uint64_t hash; /* of the body */
+    uint64_t hash; /* of these bytes, seeded with the type */
 } cx_msg_header;
 
 /* Where a worker's time goes, seconds since it started. */
@@ -49,9 +50,9 @@ typedef struct {
 #define CX_ACTING_TABLE(X)                                                                         \
     X(CX_ACT_SAMPLE, "sampled")                                                                    \
     X(CX_ACT_LIKELIEST, "likeliest")                                                               \
-    X(CX_ACT_RANDOM, "random")       /* uniform over choices */                                    \
+    X(CX_ACT_RANDOM, "random") /* uniform over choices */                                          \
     X(CX_ACT_NEUTRAL, "no change")                                                                 \
-    X(CX_ACT_REPLAY, "replay")       /* the hyperparameters follow a given trajectory */
+    X(CX_ACT_REPLAY, "replay") /* the hyperparameters follow a given trajectory */
 typedef enum {
 #define X(code, name) code,
     CX_ACTING_TABLE(X)
@@ -96,11 +97,14 @@ typedef struct {
     cx_worker_time time;
 } cx_msg_bye;
 
-/* A whole message: header, body, extra bytes. *out is malloc'ed. */
+/* A whole message: header, body, extra bytes. *out is malloc'ed. What cx_message_unpack
+ * would refuse, and messages of 2 GiB and more, are CX_ESTATE. */
 int cx_message_pack(cx_msg_type type, const void *body, size_t body_size, const void *extra,
                     size_t extra_size, void **out, size_t *size, cx_error *err);
-/* Checks magic, version, type, length and hash; *body points into data, *extra
- * after the type's body struct. CX_EFORMAT. */
+/* Checks magic, version, type, length and hash, the number of extra bytes against what
+ * the body says, that texts end, and counts and enums that readers index with; *body
+ * points into data (which must be aligned as malloc does), *extra after the type's body
+ * struct (NULL: none). CX_EFORMAT; another CX_WIRE_VERSION: CX_EVERSION. */
 int cx_message_unpack(const void *data, size_t size, cx_msg_type *type, const void **body,
                       const void **extra, size_t *extra_size, cx_error *err);
 const char *cx_message_name(cx_msg_type type);
