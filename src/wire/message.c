@@ -10,12 +10,9 @@ static const uint32_t message_magic = 0x4d575843; /* "CXWM" */
 
 _Static_assert(sizeof(cx_msg_header) == 32, "the body that follows is aligned for doubles");
 
-enum {
-    END_COUNT = 0
 #define X(code, name) +1
-    CX_END_TABLE(X)
+enum { END_COUNT = CX_END_TABLE(X), ACTING_COUNT = CX_ACTING_TABLE(X) };
 #undef X
-};
 
 /* --- what each type must hold besides its size --- */
 
@@ -43,10 +40,23 @@ static bool piece_ok(const void *body, size_t extra) {
     return extra == ((const cx_msg_piece *)body)->bytes;
 }
 
-static bool result_ok(const void *body, size_t extra) {
-    const cx_episode_result *r = &((const cx_msg_result *)body)->result;
-    return extra == 0 && r->end < END_COUNT && r->steps >= 0 && r->steps <= r->outer_steps &&
+static bool evaluation_ok(const void *body, size_t extra) {
+    const cx_msg_evaluation *m = body;
+    return m->n_weights <= CX_MESSAGE_MAX && extra == m->n_weights * sizeof(float) &&
+           baseline_ok(&m->baseline) && m->acting < ACTING_COUNT && m->test <= 1;
+}
+
+static bool outcome_ok(const cx_episode_result *r) {
+    return r->end < END_COUNT && r->steps >= 0 && r->steps <= r->outer_steps &&
            r->inner_steps_done >= 0 && r->inner_steps_done <= r->inner_steps;
+}
+
+static bool result_ok(const void *body, size_t extra) {
+    return extra == 0 && outcome_ok(&((const cx_msg_result *)body)->result);
+}
+
+static bool evaluated_ok(const void *body, size_t extra) {
+    return extra == 0 && outcome_ok(&((const cx_msg_evaluated *)body)->result);
 }
 
 static bool sweep_ok(const void *body, size_t extra) {
@@ -72,10 +82,12 @@ static const struct {
     [CX_MSG_HELLO] = {"HELLO", sizeof(cx_msg_hello), hello_ok},
     [CX_MSG_EPISODE] = {"EPISODE", sizeof(cx_msg_episode), episode_ok},
     [CX_MSG_BASELINE] = {"BASELINE", sizeof(cx_msg_baseline_job), no_extra},
+    [CX_MSG_EVALUATION] = {"EVALUATION", sizeof(cx_msg_evaluation), evaluation_ok},
     [CX_MSG_STOP] = {"STOP", 0, no_extra},
     [CX_MSG_PIECE] = {"PIECE", sizeof(cx_msg_piece), piece_ok},
     [CX_MSG_RESULT] = {"RESULT", sizeof(cx_msg_result), result_ok},
     [CX_MSG_SWEEP] = {"SWEEP", sizeof(cx_msg_sweep), sweep_ok},
+    [CX_MSG_EVALUATED] = {"EVALUATED", sizeof(cx_msg_evaluated), evaluated_ok},
     [CX_MSG_FAILED] = {"FAILED", sizeof(cx_msg_failed), failed_ok},
     [CX_MSG_BYE] = {"BYE", sizeof(cx_msg_bye), no_extra},
 };

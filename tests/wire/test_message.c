@@ -19,7 +19,8 @@ static packed sample(cx_msg_type type) {
         cx_msg_piece piece;
         cx_msg_result result;
         cx_msg_failed failed;
-        unsigned char bytes[8192];
+        cx_msg_evaluation evaluation;
+        unsigned char bytes[65536];
     } body;
     float weights[5] = {1, 2, 3, 4, 5};
     size_t extra = 0;
@@ -33,6 +34,11 @@ static packed sample(cx_msg_type type) {
         body.episode.episode = 12;
         body.episode.n_weights = 5;
         body.episode.baseline.n_points = 3;
+        extra = sizeof weights;
+    }
+    if (type == CX_MSG_EVALUATION) {
+        body.evaluation.acting = CX_ACT_REPLAY;
+        body.evaluation.n_weights = 5;
         extra = sizeof weights;
     }
     if (type == CX_MSG_PIECE) {
