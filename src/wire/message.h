@@ -4,6 +4,7 @@
 #ifndef CX_WIRE_MESSAGE_H
 #define CX_WIRE_MESSAGE_H
 
+#include "policy/open_loop.h"
 #include "policy/reward.h"
 #include "ppo/trajectory.h"
 
@@ -13,10 +14,12 @@
     X(CX_MSG_HELLO)    /* worker -> coordinator: cx_msg_hello, once */                             \
     X(CX_MSG_EPISODE)  /* c -> w: cx_msg_episode, then weights (n_weights floats) */               \
     X(CX_MSG_BASELINE) /* c -> w: cx_msg_baseline_job */                                           \
+    X(CX_MSG_EVALUATION) /* c -> w: cx_msg_evaluation, then weights (n_weights floats) */          \
     X(CX_MSG_STOP)     /* c -> w: finish; no body */                                               \
     X(CX_MSG_PIECE)    /* w -> c: cx_msg_piece, then a trajectory piece */                         \
     X(CX_MSG_RESULT)   /* w -> c: cx_msg_result; all pieces went before */                         \
     X(CX_MSG_SWEEP)    /* w -> c: cx_msg_sweep: a baseline is done */                              \
+    X(CX_MSG_EVALUATED) /* w -> c: cx_msg_evaluated */                                              \
     X(CX_MSG_FAILED)   /* w -> c: cx_msg_failed: the job cannot be done; ends the run */           \
     X(CX_MSG_BYE)      /* w -> c: cx_msg_bye, the answer to STOP */
 
@@ -95,6 +98,25 @@ typedef struct {
 typedef struct {
     cx_worker_time time;
 } cx_msg_bye;
+
+/* One run of an evaluation: a task, and who chooses the hyperparameters. */
+typedef struct {
+    uint64_t number; /* of the job */
+    uint64_t episode, instance, version;
+    cx_task_spec spec;
+    cx_baseline baseline;
+    uint32_t acting; /* cx_acting */
+    uint32_t test;   /* 1: also the whole test split */
+    cx_open_loop replay;
+    uint64_t n_weights;
+} cx_msg_evaluation;
+
+typedef struct {
+    uint64_t number;
+    cx_episode_result result;
+    double test_loss, test_metric;
+    cx_open_loop taken;
+} cx_msg_evaluated;
 
 /* A whole message: header, body, extra bytes. *out is malloc'ed. */
 int cx_message_pack(cx_msg_type type, const void *body, size_t body_size, const void *extra,
