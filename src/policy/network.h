@@ -14,7 +14,8 @@
 typedef struct {
     int inputs, hidden, lstm, outputs;
     bool residual;
-    double output_scale; /* initial weights of the outputs are multiplied by it (0.01 policy, 1 value) */
+    double output_scale; /* initial weights of the outputs are multiplied by it (0.01 policy, 1
+                            value) */
     double input_clip;
 } cx_net_shape;
 
@@ -27,6 +28,7 @@ cx_net_shape cx_value_shape(const cx_config *config);
 typedef struct cx_net cx_net; /* graphs by (T, B), made when first needed and kept */
 int cx_net_create(const cx_net_shape *shape, cx_net **out, cx_error *err);
 void cx_net_destroy(cx_net *net);
+const cx_net_shape *cx_net_shape_of(const cx_net *net); /* what it was created with */
 size_t cx_net_count(const cx_net *net);
 size_t cx_net_trainable(const cx_net *net);
 /* Tensors of the trainable part, for the optimizer and for weight files. */

@@ -1,0 +1,14 @@
+/* The Adam sweep that rewards are measured against (lhopt, section "reward"):
+ * constant learning rates over a bracketed grid, the same initial weights, batches,
+ * length and evaluation as the policy's runs of the same task instance. */
+#ifndef CX_WORKERS_BASELINE_H
+#define CX_WORKERS_BASELINE_H
+
+#include "policy/reward.h"
+#include "tasks/task.h"
+
+/* Runs the sweep on `task` and fits the curve. A sweep in which every run diverged
+ * is no error: best_loss is then +INFINITY and every finite loss earns the most. */
+int cx_baseline_run(const cx_config *config, cx_task *task, cx_baseline *out, cx_error *err);
+
+#endif

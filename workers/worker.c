@@ -1,0 +1,280 @@
+#include "workers/worker.h"
+
+#include "base/clock.h"
+#include "wire/message.h"
+#include "workers/baseline.h"
+#include "workers/episode.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+struct cx_worker {
+    const cx_config *config;
+    cx_transport *transport;
+    cx_episode_runner *runner;
+    float *policy; /* newest block that was sent */
+    uint64_t version;
+    double born, inner, baseline; /* seconds */
+    void *buffer;                 /* of a packed piece */
+    size_t buffer_size;
+    uint64_t episode; /* the one that runs */
+};
+
+static int send_message(cx_worker *w, cx_msg_type type, const void *body, size_t size,
+                        const void *extra, size_t extra_size, cx_error *err) {
+    void *data;
+    size_t bytes;
+    int rc = cx_message_pack(type, body, size, extra, extra_size, &data, &bytes, err);
+    if (rc)
+        return rc;
+    return w->transport->send(w->transport, 0, data, bytes, err);
+}
+
+static int say_hello(cx_worker *w, uint64_t config_hash, cx_error *err) {
+    cx_msg_hello hello;
+    memset(&hello, 0, sizeof hello);
+    hello.config_hash = config_hash;
+    hello.pid = getpid();
+    if (gethostname(hello.host, sizeof hello.host - 1) != 0)
+        hello.host[0] = '?';
+    return send_message(w, CX_MSG_HELLO, &hello, sizeof hello, NULL, 0, err);
+}
+
+int cx_worker_create(const cx_config *config, uint64_t config_hash, const cx_data_store *store,
+                     cx_transport *transport, cx_worker **out, cx_error *err) {
+    *out = NULL;
+    cx_worker *w = calloc(1, sizeof *w);
+    if (!w)
+        return cx_fail(err, CX_ENOMEM, "no memory for a worker");
+    w->config = config;
+    w->transport = transport;
+    w->version = UINT64_MAX;
+    w->born = cx_clock_now();
+    int rc = cx_episode_runner_create(config, store, &w->runner, err);
+    if (!rc) {
+        w->policy = calloc(cx_net_count(cx_episode_runner_net(w->runner)), sizeof(float));
+        if (!w->policy)
+            rc = cx_fail(err, CX_ENOMEM, "no memory for the policy");
+    }
+    if (!rc)
+        rc = say_hello(w, config_hash, err);
+    if (rc) {
+        cx_worker_destroy(w);
+        return rc;
+    }
+    *out = w;
+    return CX_OK;
+}
+
+void cx_worker_destroy(cx_worker *w) {
+    if (!w)
+        return;
+    cx_episode_runner_destroy(w->runner);
+    free(w->policy);
+    free(w->buffer);
+    free(w);
+}
+
+static cx_worker_time worker_time(const cx_worker *w) {
+    cx_worker_time t;
+    memset(&t, 0, sizeof t);
+    t.alive = cx_clock_now() - w->born;
+    t.policy = cx_episode_runner_policy_seconds(w->runner);
+    t.inner = w->inner;
+    t.baseline = w->baseline;
+    t.waiting = t.alive - t.inner - t.baseline;
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) == 0)
+        t.peak_bytes = (uint64_t)usage.ru_maxrss * 1024;
+    return t;
+}
+
+/* A job that cannot be done ends the run: the coordinator hears why. */
+static int report_failure(cx_worker *w, uint64_t number, const cx_error *why, cx_error *err) {
+    cx_msg_failed failed;
+    memset(&failed, 0, sizeof failed);
+    failed.number = number;
+    failed.code = (int32_t)why->code;
+    memcpy(failed.text, why->message, sizeof failed.text);
+    failed.text[sizeof failed.text - 1] = 0;
+    return send_message(w, CX_MSG_FAILED, &failed, sizeof failed, NULL, 0, err);
+}
+
+static int send_piece(void *context, const cx_trajectory *t, int first, int n, cx_error *err) {
+    cx_worker *w = context;
+    size_t bytes = cx_trajectory_piece_bytes(t, n);
+    if (bytes > w->buffer_size) {
+        void *bigger = realloc(w->buffer, bytes);
+        if (!bigger)
+            return cx_fail(err, CX_ENOMEM, "no memory for a trajectory piece of %zu bytes", bytes);
+        w->buffer = bigger;
+        w->buffer_size = bytes;
+    }
+    cx_trajectory_pack(t, first, n, w->buffer);
+    cx_msg_piece piece;
+    memset(&piece, 0, sizeof piece);
+    piece.episode = w->episode;
+    piece.bytes = bytes;
+    return send_message(w, CX_MSG_PIECE, &piece, sizeof piece, w->buffer, bytes, err);
+}
+
+static int take_weights(cx_worker *w, uint64_t version, uint64_t n, const void *extra,
+                        size_t extra_size, cx_error *err) {
+    if (n > 0) {
+        size_t want = cx_net_count(cx_episode_runner_net(w->runner));
+        if (n != want || extra_size != n * sizeof(float))
+            return cx_fail(err, CX_EFORMAT, "%llu policy weights came with an assignment, not %zu",
+                           (unsigned long long)n, want);
+        memcpy(w->policy, extra, extra_size);
+        w->version = version;
+    }
+    if (w->version != version)
+        return cx_fail(err, CX_ESTATE, "an assignment is for policy version %llu, this worker has another",
+                       (unsigned long long)version);
+    return CX_OK;
+}
+
+static int do_episode(cx_worker *w, const void *body, const void *extra, size_t extra_size,
+                      cx_error *err) {
+    cx_msg_episode m;
+    memcpy(&m, body, sizeof m);
+    cx_error why;
+    cx_msg_result out;
+    memset(&out, 0, sizeof out);
+    w->episode = m.episode;
+    double start = cx_clock_now();
+    double policy = cx_episode_runner_policy_seconds(w->runner);
+    int rc = take_weights(w, m.version, m.n_weights, extra, extra_size, &why);
+    if (!rc) {
+        cx_episode_job job = {.episode = m.episode,
+                              .instance = m.instance,
+                              .version = m.version,
+                              .spec = m.spec,
+                              .baseline = &m.baseline,
+                              .acting = CX_ACT_SAMPLE};
+        rc = cx_episode_run(w->runner, &job, w->policy, send_piece, w, &out.result, NULL, &why);
+    }
+    if (rc)
+        return report_failure(w, m.episode, &why, err);
+    policy = cx_episode_runner_policy_seconds(w->runner) - policy;
+    w->inner += cx_clock_now() - start - policy;
+    out.result.rank = w->transport->rank;
+    out.time = worker_time(w);
+    return send_message(w, CX_MSG_RESULT, &out, sizeof out, NULL, 0, err);
+}
+
+static int do_baseline(cx_worker *w, const void *body, cx_error *err) {
+    cx_msg_baseline_job m;
+    memcpy(&m, body, sizeof m);
+    cx_error why;
+    cx_msg_sweep out;
+    memset(&out, 0, sizeof out);
+    out.instance = m.instance;
+    double start = cx_clock_now();
+    cx_task *task;
+    int rc = cx_episode_runner_task(w->runner, &m.spec, &task, &why);
+    if (!rc)
+        rc = cx_baseline_run(w->config, task, &out.baseline, &why);
+    if (rc)
+        return report_failure(w, m.instance, &why, err);
+    w->baseline += cx_clock_now() - start;
+    out.time = worker_time(w);
+    return send_message(w, CX_MSG_SWEEP, &out, sizeof out, NULL, 0, err);
+}
+
+static int do_evaluation(cx_worker *w, const void *body, const void *extra, size_t extra_size,
+                         cx_error *err) {
+    cx_msg_evaluation m;
+    memcpy(&m, body, sizeof m);
+    cx_error why;
+    cx_msg_evaluated out;
+    memset(&out, 0, sizeof out);
+    out.number = m.number;
+    double start = cx_clock_now();
+    int rc = CX_OK;
+    bool acts = m.acting == CX_ACT_SAMPLE || m.acting == CX_ACT_LIKELIEST;
+    if (acts)
+        rc = take_weights(w, m.version, m.n_weights, extra, extra_size, &why);
+    if (!rc) {
+        cx_episode_job job = {.episode = m.episode,
+                              .instance = m.instance,
+                              .version = m.version,
+                              .spec = m.spec,
+                              .baseline = &m.baseline,
+                              .acting = (cx_acting)m.acting,
+                              .replay = &m.replay,
+                              .test = m.test != 0};
+        cx_episode_extra seen;
+        rc = cx_episode_run(w->runner, &job, w->policy, NULL, NULL, &out.result, &seen, &why);
+        out.test_loss = seen.test_loss;
+        out.test_metric = seen.test_metric;
+        out.taken = seen.taken;
+    }
+    if (rc)
+        return report_failure(w, m.number, &why, err);
+    w->inner += cx_clock_now() - start;
+    out.result.rank = w->transport->rank;
+    return send_message(w, CX_MSG_EVALUATED, &out, sizeof out, NULL, 0, err);
+}
+
+static int say_bye(cx_worker *w, cx_error *err) {
+    cx_msg_bye bye;
+    memset(&bye, 0, sizeof bye);
+    bye.time = worker_time(w);
+    return send_message(w, CX_MSG_BYE, &bye, sizeof bye, NULL, 0, err);
+}
+
+static int handle(cx_worker *w, const void *data, size_t size, bool *stopped, cx_error *err) {
+    cx_msg_type type;
+    const void *body, *extra;
+    size_t extra_size;
+    int rc = cx_message_unpack(data, size, &type, &body, &extra, &extra_size, err);
+    if (rc)
+        return rc;
+    switch (type) {
+    case CX_MSG_EPISODE:
+        return do_episode(w, body, extra, extra_size, err);
+    case CX_MSG_BASELINE:
+        return do_baseline(w, body, err);
+    case CX_MSG_EVALUATION:
+        return do_evaluation(w, body, extra, extra_size, err);
+    case CX_MSG_STOP:
+        *stopped = true;
+        return say_bye(w, err);
+    default:
+        return cx_fail(err, CX_EFORMAT, "a worker got a message of type %s",
+                       cx_message_name(type));
+    }
+}
+
+int cx_worker_poll(cx_worker *w, bool *worked, bool *stopped, cx_error *err) {
+    void *data;
+    size_t size;
+    int from;
+    *worked = false;
+    int rc = w->transport->receive(w->transport, &from, &data, &size, err);
+    if (rc || !data)
+        return rc;
+    *worked = true;
+    rc = handle(w, data, size, stopped, err);
+    free(data);
+    return rc;
+}
+
+int cx_worker_run(cx_worker *w, cx_error *err) {
+    bool stopped = false;
+    double pause = 50e-6;
+    while (!stopped) {
+        bool worked;
+        int rc = cx_worker_poll(w, &worked, &stopped, err);
+        if (rc)
+            return rc;
+        pause = worked ? 50e-6 : pause * 1.5;
+        if (pause > 1e-3)
+            pause = 1e-3;
+        if (!worked)
+            cx_clock_sleep(pause);
+    }
+    return CX_OK;
+}

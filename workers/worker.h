@@ -1,0 +1,21 @@
+/* What every rank but 0 does: receive an assignment, run it, report. */
+#ifndef CX_WORKERS_WORKER_H
+#define CX_WORKERS_WORKER_H
+
+#include "tasks/task.h"
+#include "wire/transport.h"
+
+typedef struct cx_worker cx_worker;
+
+/* config, store and transport must outlive the worker. Says HELLO at once. */
+int cx_worker_create(const cx_config *config, uint64_t config_hash, const cx_data_store *store,
+                     cx_transport *transport, cx_worker **out, cx_error *err);
+void cx_worker_destroy(cx_worker *w);
+/* Does at most one assignment, if one has arrived. *worked tells whether; *stopped
+ * becomes true after the coordinator's STOP. A job that cannot be done is reported to
+ * the coordinator and is no error here. */
+int cx_worker_poll(cx_worker *w, bool *worked, bool *stopped, cx_error *err);
+/* Polls until STOP, sleeping while there is nothing to do. */
+int cx_worker_run(cx_worker *w, cx_error *err);
+
+#endif
