@@ -1,0 +1,368 @@
+/* coxswain run CONFIG: one inner training, by a policy with every decision shown, or by
+ * a named optimizer; with --compare the closing table of a policy beside its controls. */
+#include "cli/command.h"
+
+#include "base/file.h"
+#include "base/text.h"
+#include "cli/load.h"
+#include "workers/baseline.h"
+#include "workers/control.h"
+#include "workers/episode.h"
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const cx_option options[] = {
+    {"--policy", "FILE", "let this policy choose (policy.safetensors of a run)"},
+    {"--optimizer", "NAME", "adam, adamw, adamax, lamb, sgd, nesterov, rmsprop or ciao"},
+    {"--lr", "X", "learning rate of the named optimizer"},
+    {"--schedule", "NAME", "its schedule: constant, linear, cosine, ... (default constant)"},
+    {"--instance", "N", "which task of the distribution (default 0; see `sample`)"},
+    {"--entry", "NAME", "the first task from there on whose family or name is NAME"},
+    {"--sample", NULL, "sample the actions instead of taking the likeliest"},
+    {"--compare", NULL, "a table: the policy, tuned Adam and AdamW, the static control"},
+    {"--out", "DIR", "with --compare: also write DIR/closing.json for `report`"},
+    {"--set", "KEY=VALUE", "override a key of the configuration; may be repeated"},
+    {"--json", NULL, "one JSON object a line"},
+    {NULL, NULL, NULL}};
+static const cx_syntax syntax = {
+    "run", "CONFIG (--policy FILE [--compare] | --optimizer NAME --lr X [--schedule NAME])",
+    "One inner training. Losses are of the averaged parameters; the test split is read once,\n"
+    "at the end.",
+    options, 1, 1};
+
+typedef struct {
+    cx_config config;
+    cx_data_store *store;
+    cx_episode_runner *runner;
+    cx_task *task;
+    float *policy;
+    cx_baseline baseline;
+    uint64_t instance;
+    bool json;
+} run;
+
+static void print_number(const char *name, double x, bool last) {
+    char text[32];
+    cx_text_from_double(text, sizeof text, x);
+    (void)printf("\"%s\": %s%s", name, isfinite(x) ? text : "null", last ? "" : ", ");
+}
+
+static void print_decision(void *context, const cx_outer_step_view *v) {
+    const run *r = context;
+    if (r->json) {
+        (void)printf("{\"outer_step\": %d, ", v->outer_step);
+        for (int h = 0; h < CX_HYPER_COUNT; h++)
+            print_number(cx_hyper_name((cx_hyper_id)h), v->hyper->value[h], false);
+        (void)printf("\"choice\": [");
+        for (int h = 0; h < v->heads->n_heads; h++)
+            (void)printf("%s%d", h ? ", " : "", v->choice[h]);
+        (void)printf("], ");
+        print_number("train_loss", v->train_loss, false);
+        print_number("valid_loss", v->valid_loss, true);
+        (void)printf("}\n");
+        return;
+    }
+    if (v->outer_step == 0) {
+        (void)printf("%5s %10s %10s", "outer", "train", "valid");
+        for (int h = 0; h < CX_HYPER_COUNT; h++)
+            (void)printf(" %10.10s", cx_hyper_name((cx_hyper_id)h));
+        (void)printf("\n");
+    }
+    (void)printf("%5d %10.4g %10.4g", v->outer_step + 1, v->train_loss, v->valid_loss);
+    for (int h = 0; h < CX_HYPER_COUNT; h++)
+        (void)printf(" %10.3g", v->hyper->value[h]);
+    (void)printf("\n");
+}
+
+static void print_step(void *context, int step, double lr, double train_loss, double valid_loss) {
+    const run *r = context;
+    if (r->json)
+        (void)printf("{\"step\": %d, \"lr\": %.9g, \"train_loss\": %.9g, \"valid_loss\": %.9g}\n",
+                     step, lr, train_loss, valid_loss);
+    else
+        (void)printf("step %7d  lr %9.3g  train %10.4g  valid %10.4g\n", step, lr, train_loss,
+                     valid_loss);
+}
+
+static void print_end(const run *r, double train, double valid, double test, double valid_metric,
+                      double test_metric, double seconds) {
+    if (r->json) {
+        (void)printf("{");
+        print_number("final_train_loss", train, false);
+        print_number("final_valid_loss", valid, false);
+        print_number("test_loss", test, false);
+        print_number("valid_accuracy", valid_metric, false);
+        print_number("test_accuracy", test_metric, false);
+        print_number("seconds", seconds, true);
+        (void)printf("}\n");
+        return;
+    }
+    (void)printf("train loss %.5g  validation loss %.5g  test loss %.5g", train, valid, test);
+    if (isfinite(test_metric))
+        (void)printf("  validation accuracy %.2f %%  test accuracy %.2f %%", 100 * valid_metric,
+                     100 * test_metric);
+    (void)printf("  %.3f s\n", seconds);
+}
+
+static int run_policy(run *r, bool sample, cx_watch_function watch, cx_episode_result *result,
+                      cx_episode_extra *extra, cx_error *err) {
+    cx_episode_job job = {.episode = r->instance,
+                          .instance = r->instance,
+                          .spec = r->task->spec,
+                          .baseline = r->baseline.steps > 0 ? &r->baseline : NULL,
+                          .acting = sample ? CX_ACT_SAMPLE : CX_ACT_LIKELIEST,
+                          .test = true};
+    cx_episode_runner_watch(r->runner, watch, r);
+    return cx_episode_run(r->runner, &job, r->policy, NULL, NULL, result, extra, err);
+}
+
+static int show_policy(run *r, bool sample, cx_error *err) {
+    cx_episode_result result;
+    cx_episode_extra extra;
+    int rc = run_policy(r, sample, print_decision, &result, &extra, err);
+    if (rc)
+        return rc;
+    if (result.end == CX_END_DIVERGED)
+        (void)fprintf(stderr, "the run diverged after %d of %d inner steps\n",
+                      result.inner_steps_done, result.inner_steps);
+    print_end(r, result.final_train_loss, result.final_valid_loss, extra.test_loss,
+              extra.valid_metric, extra.test_metric, result.seconds);
+    return CX_OK;
+}
+
+static int show_optimizer(run *r, const cx_args *args, cx_error *err) {
+    cx_rule_config rule;
+    cx_hyper hyper;
+    cx_control_result result;
+    cx_schedule schedule = CX_SCHEDULE_CONSTANT;
+    const char *name = cx_args_value(args, "--schedule");
+    int rc = cx_rule_named(cx_args_value(args, "--optimizer"), &rule, &hyper, err);
+    if (!rc && name)
+        rc = cx_schedule_named(name, &schedule, err);
+    if (!rc)
+        rc = cx_args_real(args, "--lr", 0, 1e6, hyper.value[CX_HYPER_LR],
+                          &hyper.value[CX_HYPER_LR], err);
+    if (!rc)
+        rc = cx_control_run(&r->config, r->task, &rule, &hyper, schedule, r->task->inner_steps,
+                            print_step, r, 20, &result, err);
+    if (rc)
+        return rc;
+    if (result.diverged)
+        (void)fprintf(stderr, "the run diverged\n");
+    print_end(r, result.train_loss, result.valid_loss, result.test_loss, result.valid_metric,
+              result.test_metric, result.seconds);
+    return CX_OK;
+}
+
+/* --- the closing table --- */
+
+enum { LENGTHS = 4 };
+static const double lengths[LENGTHS] = {0.5, 1, 2, 4};
+
+/* Steps at which the best constant-lr Adam, retrained at 1/2, 1, 2 and 4 times the
+ * length, reaches a test loss; log-log interpolation. -INFINITY and INFINITY: outside. */
+static double steps_to_reach(const double *loss, double steps, double target) {
+    if (!(target <= loss[0]))
+        return -INFINITY;
+    for (int i = 1; i < LENGTHS; i++)
+        if (loss[i] < loss[i - 1] && target >= loss[i]) {
+            double f = (log(loss[i - 1]) - log(target)) / (log(loss[i - 1]) - log(loss[i]));
+            return steps * exp(log(lengths[i - 1]) + f * (log(lengths[i]) - log(lengths[i - 1])));
+        }
+    return INFINITY;
+}
+
+typedef struct {
+    const char *name;
+    char how[64];
+    double test_loss, test_metric, speedup;
+    int runs;
+} closing_row;
+
+static void format_speedup(double x, char *out, size_t size) {
+    if (x == INFINITY)
+        (void)snprintf(out, size, "> 4 x");
+    else if (x == -INFINITY)
+        (void)snprintf(out, size, "< 1/2 x");
+    else if (!isfinite(x))
+        (void)snprintf(out, size, "-");
+    else
+        (void)snprintf(out, size, "%.2f x", x);
+}
+
+static int write_closing(const char *dir, const char *title, const closing_row *rows, int n,
+                         cx_error *err) {
+    char path[600];
+    json_t *list = json_array();
+    for (int i = 0; i < n && list; i++) {
+        char speedup[32];
+        format_speedup(rows[i].speedup, speedup, sizeof speedup);
+        (void)json_array_append_new(list, json_pack("[s, s, f, f, s, i]", rows[i].name, rows[i].how,
+                                                    rows[i].test_loss, rows[i].test_metric, speedup,
+                                                    rows[i].runs));
+    }
+    json_t *o = json_pack(
+        "{s:s, s:[s,s,s,s,s,s], s:o, s:[s,s]}", "title", title, "columns", "optimizer",
+        "hyperparameters", "test loss", "test accuracy", "speedup in steps over Adam",
+        "trainings that it took", "rows", list, "notes",
+        "Adam: constant lr, best of a bracketed sweep by validation loss, retrained at 1/2, 1, 2 and "
+        "4 times the length.",
+        "Static control: the learned optimizer's own update rule, best constant hyperparameters and "
+        "schedule. One task, one seed.");
+    char *text = o ? json_dumps(o, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) : NULL;
+    json_decref(o);
+    int rc = text ? cx_path(path, sizeof path, err, "%s/closing.json", dir)
+                  : cx_fail(err, CX_ENOMEM, "no memory for the closing table");
+    if (!rc)
+        rc = cx_file_make_dirs(dir, err);
+    if (!rc)
+        rc = cx_file_replace(path, text, strlen(text), err);
+    free(text);
+    return rc;
+}
+
+static int tune_row(run *r, const char *rule_name, const cx_schedule *schedules, int n_schedules,
+                    double length, closing_row *row, cx_error *err) {
+    cx_rule_config rule;
+    cx_hyper hyper;
+    cx_control_best best;
+    int rc = CX_OK;
+    if (strcmp(rule_name, "learned") == 0) {
+        rule = cx_rule_learned(&r->config.optimizer, 0);
+        hyper = r->config.optimizer.start;
+    } else {
+        rc = cx_rule_named(rule_name, &rule, &hyper, err);
+    }
+    int steps = (int)lround(r->task->inner_steps * length);
+    if (!rc)
+        rc = cx_control_tune(&r->config, r->task, &rule, &hyper, schedules, n_schedules, steps,
+                             &best, err);
+    if (rc)
+        return rc;
+    row->test_loss = best.result.test_loss;
+    row->test_metric = best.result.test_metric;
+    row->runs = best.runs;
+    (void)snprintf(row->how, sizeof row->how, "lr %.3g, %s", best.lr,
+                   cx_schedule_name(best.schedule));
+    return CX_OK;
+}
+
+static int compare(run *r, const cx_args *args, cx_error *err) {
+    static const cx_schedule constant[] = {CX_SCHEDULE_CONSTANT};
+    cx_schedule all[CX_SCHEDULE_COUNT];
+    for (int i = 0; i < CX_SCHEDULE_COUNT; i++)
+        all[i] = (cx_schedule)i;
+    closing_row row[4] = {{.name = "policy (one untuned run)", .runs = 1},
+                          {.name = "Adam, constant lr"},
+                          {.name = "AdamW, best schedule"},
+                          {.name = "static control"}};
+    double adam[LENGTHS], steps = r->task->inner_steps;
+    cx_episode_result result;
+    cx_episode_extra extra;
+    char title[600];
+    int rc = run_policy(r, cx_args_has(args, "--sample"), NULL, &result, &extra, err);
+    row[0].test_loss = extra.test_loss;
+    row[0].test_metric = extra.test_metric;
+    (void)snprintf(row[0].how, sizeof row[0].how, "%d outer steps", result.outer_steps);
+    for (int i = 0; i < LENGTHS && !rc; i++) {
+        closing_row one = row[1];
+        rc = tune_row(r, "adam", constant, 1, lengths[i], &one, err);
+        adam[i] = one.test_loss;
+        if (lengths[i] == 1)
+            row[1] = one;
+    }
+    if (!rc)
+        rc = tune_row(r, "adamw", all, CX_SCHEDULE_COUNT, 1, &row[2], err);
+    if (!rc)
+        rc = tune_row(r, "learned", all, CX_SCHEDULE_COUNT, 1, &row[3], err);
+    if (rc)
+        return rc;
+    (void)snprintf(title, sizeof title, "One task: ");
+    cx_task_describe(&r->task->spec, &r->config, title + strlen(title),
+                     sizeof title - strlen(title));
+    (void)printf("\n%s\n%-26s %-26s %10s %9s %9s %10s\n", title, "optimizer", "hyperparameters",
+                 "test loss", "accuracy", "speedup", "trainings");
+    for (int i = 0; i < 4; i++) {
+        char speedup[32];
+        row[i].speedup = steps_to_reach(adam, steps, row[i].test_loss) / steps;
+        format_speedup(row[i].speedup, speedup, sizeof speedup);
+        (void)printf("%-26s %-26s %10.4f %8.2f%% %9s %10d\n", row[i].name, row[i].how,
+                     row[i].test_loss, 100 * row[i].test_metric, speedup, row[i].runs);
+    }
+    (void)printf("speedup: steps that the best constant-lr Adam needs for the same test loss, over "
+                 "the run's steps\n");
+    const char *dir = cx_args_value(args, "--out");
+    return dir ? write_closing(dir, title, row, 4, err) : CX_OK;
+}
+
+/* The task: instance N, or the first from there on of an entry or family so named. */
+static int pick_task(run *r, const cx_args *args, cx_task_spec *spec, cx_error *err) {
+    long long instance;
+    const char *entry = cx_args_value(args, "--entry");
+    int rc = cx_args_int(args, "--instance", 0, 1LL << 62, 0, &instance, err);
+    if (rc)
+        return rc;
+    r->instance = (uint64_t)instance;
+    for (int tries = 0; tries < 10000; tries++, r->instance++) {
+        cx_task_sample(&r->config, r->instance, spec);
+        if (!entry || strcmp(r->config.tasks[spec->entry].name, entry) == 0 ||
+            strcmp(cx_task_family_at((int)spec->family)->schema->name, entry) == 0)
+            return CX_OK;
+    }
+    return cx_fail(err, CX_EUSAGE, "--entry %s: no task of that name in the distribution", entry);
+}
+
+static int prepare(run *r, const cx_args *args, cx_error *err) {
+    cx_task_spec spec;
+    const char *policy = cx_args_value(args, "--policy");
+    if (!policy == !cx_args_value(args, "--optimizer"))
+        return cx_fail(err, CX_EUSAGE, "give either --policy FILE or --optimizer NAME");
+    if (cx_args_has(args, "--compare") && !policy)
+        return cx_fail(err, CX_EUSAGE, "--compare wants --policy FILE");
+    r->json = cx_args_has(args, "--json");
+    int rc = cx_load_config(args, &r->config, NULL, err);
+    if (!rc && policy)
+        rc = cx_load_policy(policy, &r->config, &r->policy, err);
+    if (!rc)
+        rc = cx_data_store_open(&r->config, &r->store, err);
+    if (!rc)
+        rc = cx_episode_runner_create(&r->config, r->store, &r->runner, err);
+    if (!rc)
+        rc = pick_task(r, args, &spec, err);
+    if (!rc)
+        rc = cx_episode_runner_task(r->runner, &spec, &r->task, err);
+    if (!rc) {
+        char text[512];
+        cx_task_describe(&spec, &r->config, text, sizeof text);
+        (void)fprintf(stderr, "task %llu: %s\n", (unsigned long long)r->instance, text);
+    }
+    return rc;
+}
+
+int cx_cmd_run(int argc, char **argv) {
+    cx_error err = {0};
+    cx_args args;
+    bool done;
+    run *r = calloc(1, sizeof *r);
+    int rc = r ? cx_args_parse(&syntax, argc, argv, &args, &done, &err)
+               : cx_fail(&err, CX_ENOMEM, "out of memory");
+    if (!rc && !done) {
+        rc = prepare(r, &args, &err);
+        if (!rc && cx_args_has(&args, "--compare"))
+            rc = compare(r, &args, &err);
+        else if (!rc && r->policy)
+            rc = show_policy(r, cx_args_has(&args, "--sample"), &err);
+        else if (!rc)
+            rc = show_optimizer(r, &args, &err);
+    }
+    if (r) {
+        cx_episode_runner_destroy(r->runner);
+        cx_data_store_close(r->store);
+        free(r->policy);
+    }
+    free(r);
+    return rc ? cx_cli_fail("run", &err) : 0;
+}

@@ -1,0 +1,169 @@
+#include "tests/test.h"
+
+#include "coordinator/dispatch.h"
+#include "base/rng.h"
+#include <string.h>
+
+static const cx_baseline some_baseline;
+
+static cx_dispatch *make(int per_update, int reuse, int staleness, int updates, int workers,
+                         uint64_t version) {
+    cx_error err;
+    cx_dispatch *d;
+    cx_dispatch_rules rules = {per_update, reuse, staleness, updates, workers};
+    assert_ok(cx_dispatch_create(&rules, version, &d, &err));
+    return d;
+}
+
+/* Finishes an episode as the coordinator does. */
+static void finish(cx_dispatch *d, uint64_t episode) {
+    cx_error err;
+    cx_trajectory **t = cx_dispatch_trajectory(d, episode);
+    assert_non_null(t);
+    assert_ok(cx_trajectory_create(1, 1, 1, 1, t, &err));
+    (*t)->result.episode = episode;
+    assert_ok(cx_dispatch_finished(d, episode, &err));
+}
+
+static void take(cx_dispatch *d, int n, uint64_t first) {
+    cx_trajectory *list[64];
+    cx_dispatch_take(d, list);
+    for (int i = 0; i < n; i++) {
+        assert_int_equal(list[i]->result.episode, first + (uint64_t)i);
+        cx_trajectory_destroy(list[i]);
+    }
+}
+
+static void test_baseline_comes_first(void **state) {
+    (void)state;
+    cx_error err;
+    cx_dispatch *d = make(4, 2, 1, 2, 1, 0);
+    cx_job job = cx_dispatch_next(d, 1);
+    assert_int_equal(job.kind, CX_JOB_BASELINE);
+    assert_int_equal(job.instance, 0);
+    assert_null(cx_dispatch_find_baseline(d, 0));
+    assert_ok(cx_dispatch_baseline(d, 0, &some_baseline, &err));
+    assert_ptr_equal(cx_dispatch_find_baseline(d, 0), &some_baseline);
+    assert_int_equal(cx_dispatch_baseline(d, 0, &some_baseline, &err), CX_EFORMAT);
+    bool seen_episode = false;
+    for (int i = 0; i < 8 && !seen_episode; i++) {
+        job = cx_dispatch_next(d, 1);
+        seen_episode = job.kind == CX_JOB_EPISODE;
+    }
+    assert_true(seen_episode);
+    assert_int_equal(job.episode, 0);
+    assert_int_equal(job.instance, 0);
+    cx_dispatch_destroy(d);
+}
+
+/* Runs a whole run with workers that finish in a shuffled order; returns the largest
+ * distance between the version at dispatch and the update that consumed the episode. */
+static int run_all(int per_update, int reuse, int staleness, int updates, int workers) {
+    cx_error err;
+    cx_dispatch *d = make(per_update, reuse, staleness, updates, workers, 0);
+    struct {
+        cx_job job;
+        uint64_t version;
+    } queue[256];
+    static uint64_t dispatched_at[4096];
+    int n = 0, worst = 0;
+    uint64_t version = 0;
+    cx_rng rng = cx_rng_make(3, 0, CX_STREAM_TEST);
+    while (version < (uint64_t)updates) {
+        while (n < workers * 3) {
+            cx_job job = cx_dispatch_next(d, 1);
+            if (job.kind == CX_JOB_NONE)
+                break;
+            if (job.kind == CX_JOB_EPISODE) {
+                assert_int_equal(job.instance, job.episode / (uint64_t)reuse);
+                assert_non_null(cx_dispatch_find_baseline(d, job.instance));
+                assert_true(job.episode < (uint64_t)(updates * per_update));
+                dispatched_at[job.episode] = version;
+            }
+            queue[n].job = job;
+            queue[n++].version = version;
+        }
+        if (n > 0) {
+            int i = (int)cx_rng_below(&rng, (uint32_t)n);
+            cx_job job = queue[i].job;
+            queue[i] = queue[--n];
+            if (job.kind == CX_JOB_BASELINE)
+                assert_ok(cx_dispatch_baseline(d, job.instance, &some_baseline, &err));
+            else
+                finish(d, job.episode);
+        }
+        /* the learner is slow: it looks only now and then */
+        if (cx_dispatch_ready(d) && (n == 0 || cx_rng_below(&rng, 4) == 0)) {
+            for (int i = 0; i < per_update; i++) {
+                int stale = (int)(version - dispatched_at[version * (uint64_t)per_update +
+                                                          (uint64_t)i]);
+                worst = stale > worst ? stale : worst;
+            }
+            take(d, per_update, version * (uint64_t)per_update);
+            cx_dispatch_set_version(d, ++version);
+        }
+        assert_true(n > 0 || cx_dispatch_ready(d) || version == (uint64_t)updates ||
+                    cx_dispatch_running(d) == 0);
+    }
+    assert_int_equal(cx_dispatch_next(d, 1).kind, CX_JOB_NONE);
+    cx_dispatch_destroy(d);
+    return worst;
+}
+
+static void test_whole_runs(void **state) {
+    (void)state;
+    assert_int_equal(run_all(8, 4, 1, 6, 3), 0); /* synchronous */
+    int worst = run_all(8, 4, 4, 20, 3);
+    assert_true(worst >= 1 && worst <= 3);
+    assert_int_equal(run_all(5, 16, 1, 7, 2), 0); /* an instance spans several updates */
+    assert_true(run_all(5, 16, 3, 30, 6) <= 2);
+    assert_int_equal(run_all(6, 1, 1, 4, 1), 0);
+}
+
+static void test_restart_and_restore(void **state) {
+    (void)state;
+    cx_error err;
+    cx_dispatch *d = make(4, 4, 2, 10, 1, 3); /* update 3 consumes episodes 12..15 */
+    cx_trajectory *t;
+    assert_ok(cx_trajectory_create(1, 1, 1, 1, &t, &err));
+    t->result.episode = 13;
+    assert_ok(cx_dispatch_restore(d, t, &err));
+    assert_ok(cx_trajectory_create(1, 1, 1, 1, &t, &err));
+    t->result.episode = 11;
+    assert_int_equal(cx_dispatch_restore(d, t, &err), CX_EFORMAT);
+    uint64_t want[] = {12, 14, 15}, seen = 0;
+    while (seen < 3) {
+        cx_job job = cx_dispatch_next(d, 1);
+        if (job.kind == CX_JOB_BASELINE) {
+            assert_ok(cx_dispatch_baseline(d, job.instance, &some_baseline, &err));
+            continue;
+        }
+        assert_int_equal(job.kind, CX_JOB_EPISODE);
+        assert_int_equal(job.episode, want[seen++]);
+        finish(d, job.episode);
+    }
+    assert_true(cx_dispatch_ready(d));
+    take(d, 4, 12);
+    cx_dispatch_destroy(d);
+}
+
+static void test_strangers_are_refused(void **state) {
+    (void)state;
+    cx_error err;
+    cx_dispatch *d = make(4, 4, 1, 2, 1, 0);
+    assert_null(cx_dispatch_trajectory(d, 0)); /* not running */
+    assert_null(cx_dispatch_trajectory(d, 1000000));
+    assert_int_equal(cx_dispatch_finished(d, 2, &err), CX_EFORMAT);
+    assert_int_equal(cx_dispatch_baseline(d, 1000000, &some_baseline, &err), CX_EFORMAT);
+    cx_dispatch_destroy(d);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_baseline_comes_first),
+        cmocka_unit_test(test_whole_runs),
+        cmocka_unit_test(test_restart_and_restore),
+        cmocka_unit_test(test_strangers_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
