@@ -1,0 +1,28 @@
+# What the tests of the whole program share. Sourced.
+set -u
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+cox="$root/build/coxswain"
+tiny="$here/tiny.yaml"
+work=$(mktemp -d "${TMPDIR:-/tmp}/coxswain-test-XXXXXX")
+trap 'rm -rf "$work"' EXIT
+export OPENBLAS_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+failures=0
+
+fail() {
+    echo "FAILED: $*"
+    failures=$((failures + 1))
+}
+# expect STATUS PATTERN COMMAND...: exit status, and a pattern on stderr or stdout
+expect() {
+    local status=$1 pattern=$2 out rc
+    shift 2
+    out=$("$@" 2>&1 </dev/null)
+    rc=$?
+    [ "$rc" = "$status" ] || fail "exit $rc instead of $status: $* :: $out"
+    grep -q -- "$pattern" <<<"$out" || fail "no '$pattern' in what '$*' said: $out"
+}
+finish() {
+    [ "$failures" = 0 ] && echo "ok"
+    exit "$failures"
+}

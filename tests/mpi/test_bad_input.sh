@@ -1,0 +1,69 @@
+#!/bin/bash
+# What a careless user does: one clear message, exit 2, and nothing on disk is harmed.
+. "$(dirname "$0")/lib.sh"
+cfg() { sed "$1" "$tiny" >"$work/c.yaml"; }
+
+cfg 's/updates/updtes/';              expect 2 "did you mean.*updates\|updates" "$cox" train "$work/c.yaml" --out "$work/x" -j 1
+cfg 's/updates: 6/updates: many/';    expect 2 "c.yaml:4" "$cox" train "$work/c.yaml" --out "$work/x" -j 1
+cfg 's/updates: 6/updates: -6/';      expect 2 "updates" "$cox" train "$work/c.yaml" --out "$work/x" -j 1
+cfg 's/family: nqm/family: nqn/';     expect 2 "nqm" "$cox" train "$work/c.yaml" --out "$work/x" -j 1
+cfg 's/family: nqm/family: text/';    expect 2 "text" "$cox" train "$work/c.yaml" --out "$work/x" -j 1
+cfg 's/tasks:/tasks: [/';             expect 2 "c.yaml" "$cox" train "$work/c.yaml" --out "$work/x" -j 1
+expect 2 "none.yaml" "$cox" train "$work/none.yaml" --out "$work/x" -j 1
+expect 2 "out" "$cox" train "$tiny" -j 1
+expect 2 "resume" "$cox" train "$tiny" --out "$work/x" --resme
+expect 2 "train" "$cox" trian
+expect 2 "updtes" "$cox" train "$tiny" --out "$work/x" --set updtes=3
+[ -e "$work/x" ] && fail "a refused run left a folder behind"
+# check tells all the faults, not the first one
+cfg 's/updates: 6/updates: -6/; s/seed: 5/sed: 5/'
+"$cox" check "$work/c.yaml" >"$work/log" 2>&1
+[ $? = 2 ] && grep -q updates "$work/log" && grep -q sed "$work/log" || fail "check: $(cat "$work/log")"
+
+# data: missing, truncated, wrong magic
+images=/usr/share/datasets/fashion-mnist
+cat >"$work/i.yaml" <<Y
+updates: 1
+data: {fashion_mnist: $work/data}
+tasks: [{family: images, outer_steps: 2, resolution: 7, width: 4}]
+Y
+mkdir "$work/data"
+expect 2 "$work/data" "$cox" train "$work/i.yaml" --out "$work/x" -j 1
+if [ -e $images/train-images-idx3-ubyte.gz ]; then
+    cp $images/*.gz "$work/data/"
+    truncate -s 100000 "$work/data/train-images-idx3-ubyte.gz"
+    expect 2 "train-images-idx3-ubyte.gz" "$cox" check "$work/i.yaml"
+    cp $images/train-labels-idx1-ubyte.gz "$work/data/train-images-idx3-ubyte.gz"
+    expect 2 "magic" "$cox" check "$work/i.yaml"
+else
+    echo "skip: no Fashion-MNIST in $images"
+fi
+
+# a run's folder: not overwritten, not resumed with another configuration, locked
+"$cox" train "$tiny" --out "$work/run" -j 1 --set updates=2 >/dev/null 2>&1 || fail "train"
+sum() { (cd "$work/run" && find . -type f ! -name lock -exec md5sum {} + | sort); }
+before=$(sum)
+expect 2 "resume" "$cox" train "$tiny" --out "$work/run" -j 1
+expect 2 "seed" "$cox" train "$tiny" --out "$work/run" --resume -j 1 --set seed=9
+expect 2 "not the folder of a run" "$cox" train "$tiny" --out "$here" --resume -j 1
+expect 2 "not the folder of a run" "$cox" status "$work"
+# a policy of another version, truncated, or of other actions
+head -c 1000 "$work/run/policy.safetensors" >"$work/short"
+expect 2 "short" "$cox" run "$tiny" --policy "$work/short"
+echo nonsense >"$work/nonsense"
+expect 2 "nonsense" "$cox" run "$tiny" --policy "$work/nonsense"
+expect 2 "hidden" "$cox" run "$tiny" --policy "$work/run/policy.safetensors" --set policy.hidden=8
+sed 's/\(semantics[^0-9]*\)1/\17/' "$work/run/policy.safetensors" >"$work/other"
+cmp -s "$work/other" "$work/run/policy.safetensors" && fail "no version in the policy file to change"
+expect 2 "version" "$cox" run "$tiny" --policy "$work/other"
+# every checkpoint is damaged: said, and refused or begun again, never used
+[ "$before" = "$(sum)" ] || fail "a refused command changed the run's folder"
+# a second run on a folder that is in use
+"$cox" train "$tiny" --out "$work/busy" -j 1 --set updates=10000 >/dev/null 2>&1 </dev/null &
+pid=$!
+while [ ! -s "$work/busy/metrics.jsonl" ] && kill -0 $pid 2>/dev/null; do sleep 0.05; done
+expect 2 "$pid" "$cox" train "$tiny" --out "$work/busy" --resume -j 1 --set updates=10000
+kill -TERM $pid
+wait $pid
+[ $? = 75 ] || fail "the first run was disturbed"
+finish

@@ -1,0 +1,20 @@
+#!/bin/bash
+# Synchronous mode: the same weights bit for bit, whatever the number of ranks.
+. "$(dirname "$0")/lib.sh"
+for j in 1 2 4; do
+    "$cox" train "$tiny" --out "$work/j$j" -j $j >"$work/log" 2>&1 || fail "-j $j: $(tail -5 "$work/log")"
+done
+for j in 2 4; do
+    cmp "$work/j1/policy.safetensors" "$work/j$j/policy.safetensors" || fail "-j 1 and -j $j differ"
+done
+# and the test can fail: another seed is another policy
+"$cox" train "$tiny" --out "$work/seed" -j 1 --set seed=6 >/dev/null 2>&1 || fail "seed 6"
+cmp -s "$work/j1/policy.safetensors" "$work/seed/policy.safetensors" && fail "the seed makes no difference"
+# every episode stands once in episodes.jsonl, in every run
+for j in 1 2 4; do
+    n=$(grep -o '"episode":[0-9]*' "$work/j$j/episodes.jsonl" | sort -u | wc -l)
+    m=$(wc -l <"$work/j$j/episodes.jsonl")
+    [ "$n" = 96 ] && [ "$m" = 96 ] || fail "-j $j: $m lines, $n episodes, not 96"
+    [ "$(wc -l <"$work/j$j/metrics.jsonl")" = 6 ] || fail "-j $j: not 6 lines of metrics"
+done
+finish
