@@ -24,15 +24,16 @@ typedef struct {
     uint64_t episode;  /* its number: dispatch order */
     uint64_t instance; /* task instance number */
     cx_task_spec spec;
-    uint64_t version;  /* of the policy that acted */
-    uint32_t end;      /* cx_end */
+    uint64_t version; /* of the policy that acted */
+    uint32_t end;     /* cx_end */
     int32_t rank;
-    int32_t steps;     /* outer steps acted (K, or fewer when it diverged) */
+    int32_t steps; /* outer steps acted (K, or fewer when it diverged) */
     int32_t outer_steps, inner_steps, inner_steps_done;
-    double reward, reward_raw;  /* clipped; before clipping above */
+    double reward, reward_raw; /* clipped; before clipping above */
     double initial_valid_loss;
-    double final_train_loss, final_valid_loss, final_valid_loss_raw; /* _raw: unaveraged parameters */
-    double seconds;    /* wall time of the inner run */
+    double final_train_loss, final_valid_loss,
+        final_valid_loss_raw; /* _raw: unaveraged parameters */
+    double seconds;           /* wall time of the inner run */
     double cpu_seconds;
 } cx_episode_result;
 
@@ -50,9 +51,13 @@ typedef struct {
 int cx_trajectory_create(int n_obs, int n_heads, int n_logits, int capacity, cx_trajectory **out,
                          cx_error *err);
 void cx_trajectory_destroy(cx_trajectory *t);
-/* A piece of outer steps [first, first + n) as bytes, and back. Pieces of one
- * episode arrive in order. Unpack checks sizes, ranges and that all numbers are
- * finite: CX_EFORMAT. Layout in docs/developer.md. */
+/* A piece of outer steps [first, first + n) as bytes, and back. Whoever acts fills
+ * obs, choice, mask, log_prob of step result.steps and then counts it; first + n <=
+ * result.steps. Pieces of one episode arrive in order: unpack appends at
+ * result.steps and counts the steps. It checks version, sizes, order, and every
+ * number (finite; choices in [0, n_logits); masks 0 or 1) and changes nothing when it
+ * refuses: CX_EFORMAT, or CX_EVERSION. A piece of no steps is allowed. The bytes need
+ * not be aligned. Layout in docs/developer.md. */
 size_t cx_trajectory_piece_bytes(const cx_trajectory *t, int n);
 void cx_trajectory_pack(const cx_trajectory *t, int first, int n, void *out);
 int cx_trajectory_unpack(cx_trajectory *t, const void *data, size_t size, cx_error *err);
