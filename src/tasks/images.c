@@ -52,7 +52,8 @@ static const cx_param_schema params[] = {
 const cx_family_schema cx_family_images_schema = {
     "images", "image classification by small networks", N_PARAMS, params};
 
-enum { FILES_TRAIN = 60000, EVAL_MLP = 256, EVAL_CNN = 64 };
+/* Examples of an evaluation's pass; a cnn's maps would leave the caches. */
+enum { EVAL_MLP = 256, EVAL_CNN = 64, FILES_TRAIN = 60000 };
 static const double params_max = 1e8, activations_max = 5e8;
 
 /* A graph with the arrays that are filled before each pass. */
@@ -142,7 +143,7 @@ static int build(pass *p, const cx_image_net *net, int batch, bool forward_only,
     if (!p->graph)
         return cx_fail(err, CX_ENOMEM, "no memory for a graph");
     p->batch = batch;
-    p->refs = cx_image_net_build(net, batch, p->graph);
+    p->refs = cx_image_net_build(net, batch, !forward_only, p->graph);
     return cx_graph_plan(p->graph, forward_only, err);
 }
 
@@ -211,16 +212,20 @@ static void destroy(cx_task *task) {
 
 /* --- training --- */
 
-static void put_example(const images_task *t, const pass *p, int row, uint32_t example, int label) {
+static void put_example(const images_task *t, const pass *p, int row, uint32_t example) {
     float *x = cx_graph_value(p->graph, p->refs.x);
-    cx_image_view_copy(t->view, example, t->input_scale, x + (size_t)row * t->view->n_pixels);
+    size_t at = (size_t)row * (size_t)t->view->n_pixels;
+    cx_image_view_copy(t->view, example, t->input_scale, x + at);
+}
+
+static void put_target(const pass *p, int row, int label) {
     if (p->refs.labels >= 0) {
         cx_graph_value_int(p->graph, p->refs.labels)[row] = label;
-    } else {
-        float *target = cx_graph_value(p->graph, p->refs.target) + row * CX_IMAGE_CLASSES;
-        for (int i = 0; i < CX_IMAGE_CLASSES; i++)
-            target[i] = i == label ? 1.0f : 0.0f;
+        return;
     }
+    float *target = cx_graph_value(p->graph, p->refs.target) + row * CX_IMAGE_CLASSES;
+    for (int i = 0; i < CX_IMAGE_CLASSES; i++)
+        target[i] = i == label ? 1.0f : 0.0f;
 }
 
 /* The label that training sees: noise belongs to the task and the example. */
@@ -233,6 +238,11 @@ static int noisy_label(const images_task *t, uint64_t seed, uint32_t example) {
     return cx_images_label(t->images, example);
 }
 
+/* Number i of the task's training subset. */
+static uint32_t chosen(const images_task *t, uint32_t i) {
+    return t->subset < t->choose.n ? cx_permute_at(&t->choose, i) : i;
+}
+
 /* Example `position` of the endless row of epochs. */
 static uint32_t training_example(images_task *t, uint64_t seed, uint64_t position) {
     uint64_t epoch = position / t->subset;
@@ -241,7 +251,7 @@ static uint32_t training_example(images_task *t, uint64_t seed, uint64_t positio
         t->shuffle = cx_permute_make(t->subset, &rng);
         t->epoch = epoch;
     }
-    return cx_permute_at(&t->choose, cx_permute_at(&t->shuffle, (uint32_t)(position % t->subset)));
+    return chosen(t, cx_permute_at(&t->shuffle, (uint32_t)(position % t->subset)));
 }
 
 static double step(cx_task *task, float *block, float *grads, uint32_t number) {
@@ -250,7 +260,8 @@ static double step(cx_task *task, float *block, float *grads, uint32_t number) {
     uint64_t seed = task->spec.seed, first = (uint64_t)number * (uint64_t)p->batch;
     for (int i = 0; i < p->batch; i++) {
         uint32_t e = training_example(t, seed, first + (uint64_t)i);
-        put_example(t, p, i, e, noisy_label(t, seed, e));
+        put_example(t, p, i, e);
+        put_target(p, i, noisy_label(t, seed, e));
     }
     cx_rng rng = cx_rng_make(seed, number, CX_STREAM_DROPOUT);
     cx_graph_bind(p->graph, block, grads);
@@ -273,8 +284,7 @@ static bool is_right(const float *logits, int label) {
 
 static uint32_t evaluated_example(const images_task *t, cx_split split, uint32_t i) {
     i = cx_permute_at(&t->order[split], i);
-    return split == CX_SPLIT_TRAIN ? cx_permute_at(&t->choose, i)
-                                   : cx_images_first(t->images, split) + i;
+    return split == CX_SPLIT_TRAIN ? chosen(t, i) : cx_images_first(t->images, split) + i;
 }
 
 static double evaluate(cx_task *task, float *block, cx_split split, int examples, double *metric) {
@@ -282,6 +292,7 @@ static double evaluate(cx_task *task, float *block, cx_split split, int examples
     const pass *p = &t->eval;
     uint32_t all = split == CX_SPLIT_TRAIN ? t->subset : cx_images_count(t->images, split);
     uint32_t n = examples > 0 && (uint32_t)examples < all ? (uint32_t)examples : all, right = 0;
+    int label[EVAL_MLP];
     double sum = 0;
     cx_graph_bind(p->graph, block, NULL);
     for (uint32_t start = 0; start < n; start += (uint32_t)p->batch) {
@@ -290,14 +301,14 @@ static double evaluate(cx_task *task, float *block, cx_split split, int examples
         uint32_t rows = n - start < (uint32_t)p->batch ? n - start : (uint32_t)p->batch;
         for (uint32_t i = 0; i < rows; i++) {
             uint32_t e = evaluated_example(t, split, start + i);
-            put_example(t, p, (int)i, e, cx_images_label(t->images, e));
+            put_example(t, p, (int)i, e);
+            label[i] = cx_images_label(t->images, e);
         }
         cx_graph_forward(p->graph, CX_EVAL, NULL);
         const float *logits = cx_graph_value(p->graph, p->refs.logits);
         for (uint32_t i = 0; i < rows; i++, logits += CX_IMAGE_CLASSES) {
-            int label = cx_images_label(t->images, evaluated_example(t, split, start + i));
-            sum += cx_image_row_loss(t->net.loss, logits, label);
-            right += is_right(logits, label);
+            sum += cx_image_row_loss(t->net.loss, logits, label[i]);
+            right += is_right(logits, label[i]);
         }
     }
     if (metric)

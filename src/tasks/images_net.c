@@ -102,7 +102,7 @@ cx_image_net_cost cx_image_net_measure(const cx_image_net *net) {
 typedef struct {
     cx_graph *g;
     const cx_image_net *net;
-    int batch, number; /* of the layer */
+    int number; /* of the layer */
 } builder;
 
 static const char *name(const builder *b, const char *what, char out[32]) {
@@ -162,12 +162,22 @@ static cx_ref hidden(const builder *b, const layer *l, cx_ref x) {
     return x;
 }
 
-cx_image_refs cx_image_net_build(const cx_image_net *net, int batch, cx_graph *g) {
+static void add_loss(const cx_image_net *net, int batch, cx_graph *g, cx_image_refs *r) {
+    bool classes = net->loss == CX_IMAGE_CROSS_ENTROPY;
+    if (classes)
+        r->labels = cx_graph_input_int(g, "labels", CX_SHAPE(batch));
+    else
+        r->target = cx_graph_input(g, "target", CX_SHAPE(batch, CLASSES), false);
+    cx_ref in[] = {r->logits, classes ? r->labels : r->target};
+    r->loss = cx_graph_op(g, cx_image_loss_words[net->loss], in, 2, NULL);
+}
+
+cx_image_refs cx_image_net_build(const cx_image_net *net, int batch, bool with_loss, cx_graph *g) {
     layer layers[CX_IMAGE_LAYERS_MAX];
     int last = plan(net, layers), side = net->side;
     bool cnn = net->architecture == CX_IMAGE_CNN;
-    builder b = {g, net, batch, 0};
-    cx_image_refs r = {.labels = -1, .target = -1};
+    builder b = {g, net, 0};
+    cx_image_refs r = {.labels = -1, .target = -1, .loss = -1};
     r.x = cx_graph_input(
         g, "x", cnn ? CX_SHAPE(batch, 1, side, side) : CX_SHAPE(batch, side * side), false);
     cx_ref h = r.x;
@@ -178,12 +188,8 @@ cx_image_refs cx_image_net_build(const cx_image_net *net, int batch, cx_graph *g
     cx_ref w = cx_graph_param(g, "out.weight", CX_SHAPE(CLASSES, last), CX_INIT_FAN_IN, last);
     cx_ref v = cx_graph_param(g, "out.bias", CX_SHAPE(CLASSES), CX_INIT_FAN_IN, last);
     r.logits = cx_graph_op(g, "linear", (cx_ref[]){h, w, v}, 3, NULL);
-    if (net->loss == CX_IMAGE_CROSS_ENTROPY)
-        r.labels = cx_graph_input_int(g, "labels", CX_SHAPE(batch));
-    else
-        r.target = cx_graph_input(g, "target", CX_SHAPE(batch, CLASSES), false);
-    cx_ref target = net->loss == CX_IMAGE_CROSS_ENTROPY ? r.labels : r.target;
-    r.loss = cx_graph_op(g, cx_image_loss_words[net->loss], (cx_ref[]){r.logits, target}, 2, NULL);
+    if (with_loss)
+        add_loss(net, batch, g, &r);
     return r;
 }
 

@@ -47,11 +47,12 @@ typedef struct {
     cx_ref logits; /* [batch, classes] */
     cx_ref labels; /* [batch] class numbers, of cross-entropy; else -1 */
     cx_ref target; /* [batch, classes] one-hot, of the regression losses; else -1 */
-    cx_ref loss;
+    cx_ref loss;   /* -1 without one */
 } cx_image_refs;
 
-/* Adds the network to an empty graph; faults stay inside it. */
-cx_image_refs cx_image_net_build(const cx_image_net *net, int batch, cx_graph *g);
+/* Adds the network to an empty graph, with its targets and loss or without; faults stay
+ * inside it. */
+cx_image_refs cx_image_net_build(const cx_image_net *net, int batch, bool with_loss, cx_graph *g);
 
 /* The loss of one example, as the graph's: cross-entropy of the logits, or the mean over
  * classes of the regression loss against the one-hot target (no softmax). */

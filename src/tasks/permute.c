@@ -9,14 +9,9 @@ cx_permute cx_permute_make(uint32_t n, cx_rng *rng) {
     return p;
 }
 
-/* The finalizer of MurmurHash3, on a half and a key. */
+/* The middle of a product with a large odd number, on a half and a key. */
 static uint32_t mix(uint32_t x, uint32_t key) {
-    x = (x ^ key) * 0x9e3779b1u;
-    x ^= x >> 16;
-    x *= 0x85ebca6bu;
-    x ^= x >> 13;
-    x *= 0xc2b2ae35u;
-    return x ^ (x >> 16);
+    return (uint32_t)((uint64_t)(x ^ key) * 0x9e3779b97f4a7c15u >> 32);
 }
 
 uint32_t cx_permute_at(const cx_permute *p, uint32_t i) {
