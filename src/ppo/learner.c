@@ -8,7 +8,6 @@
 
 /* A number beyond this is no observation, and its square no float for long. */
 #define OBSERVATION_BOUND 1e9f
-#define LOG_PROB_SLACK 1e-3f
 
 static void model_free(cx_model *m) {
     cx_net_destroy(m->net);
@@ -146,7 +145,7 @@ static int check_step(const cx_learner *l, const cx_trajectory *t, int step, cx_
         if (!(fabsf(obs[i]) <= OBSERVATION_BOUND)) /* catches NaN */
             return cx_fail(err, CX_EFORMAT, "episode %llu, outer step %d: observation %d is %g",
                            episode, step, i, (double)obs[i]);
-    if (!isfinite(t->log_prob[step]) || t->log_prob[step] > LOG_PROB_SLACK)
+    if (!isfinite(t->log_prob[step]) || t->log_prob[step] > CX_LOG_PROB_MAX)
         return cx_fail(err, CX_EFORMAT, "episode %llu, outer step %d: log probability %g", episode,
                        step, (double)t->log_prob[step]);
     for (int h = 0; h < l->heads.n_heads; h++) {
