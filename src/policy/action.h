@@ -8,7 +8,12 @@
 
 #define CX_HEADS_MAX (1 + CX_HYPER_COUNT)
 
-typedef enum { CX_REGISTER_NOTHING, CX_REGISTER_SAVE, CX_REGISTER_LOAD, CX_REGISTER_SWAP } cx_register_op;
+typedef enum {
+    CX_REGISTER_NOTHING,
+    CX_REGISTER_SAVE,
+    CX_REGISTER_LOAD,
+    CX_REGISTER_SWAP
+} cx_register_op;
 
 typedef struct {
     int n_heads;
@@ -47,7 +52,7 @@ double cx_action_choose(const cx_heads *heads, const float *logits, const unsign
 /* log p(choice), entropy per head (may be NULL), and, where dlogits is not NULL,
  * dlogits += coef_logp * d logp/d logits + coef_entropy * d(sum of entropies)/d logits. */
 double cx_action_evaluate(const cx_heads *heads, const float *logits, const unsigned char *mask,
-                          const int *choice, double *entropy, double coef_logp,
-                          double coef_entropy, float *dlogits);
+                          const int *choice, double *entropy, double coef_logp, double coef_entropy,
+                          float *dlogits);
 
 #endif

@@ -14,7 +14,8 @@
 typedef struct {
     int inputs, hidden, lstm, outputs;
     bool residual;
-    double output_scale; /* initial weights of the outputs are multiplied by it (0.01 policy, 1 value) */
+    double output_scale; /* initial weights of the outputs are multiplied by it (0.01 policy, 1
+                            value) */
     double input_clip;
 } cx_net_shape;
 

@@ -20,35 +20,37 @@ int cx_privileged_size(const cx_config *config);
 const char *cx_observation_name(const cx_config *config, int i, char *buffer, size_t size);
 
 typedef struct cx_observer cx_observer; /* the running statistics of one episode */
+/* `config` must outlive the observer. */
 int cx_observer_create(const cx_config *config, cx_observer **out, cx_error *err);
 void cx_observer_destroy(cx_observer *o);
 
 /* The state of the inner run at the beginning of outer step k (0-based). At k = 0
  * nothing has run: features are NAN, losses those at the initial weights. */
 typedef struct {
-    int outer_step, outer_steps;      /* k, K */
-    double inner_steps;               /* of the whole run, for observations.log_steps */
-    const double *features;           /* CX_FEATURE_COUNT, of the outer step before; NAN: none */
-    const int *last_action;           /* per head (cx_action_heads); NULL at k = 0 */
-    double train_loss, valid_loss;    /* may be non-finite */
-    double param_norm;                /* ||theta_k|| */
-    double previous_param_norm;       /* ||theta_{k-1}||; NAN at k = 0 */
-    double update_norm;               /* ||theta_k - theta_{k-1}||; NAN at k = 0 */
+    int outer_step, outer_steps;   /* k, K */
+    double inner_steps;            /* of the whole run, for observations.log_steps */
+    const double *features;        /* CX_FEATURE_COUNT, of the outer step before; NAN: none */
+    const int *last_action;        /* per head (cx_action_heads); NULL at k = 0 */
+    double train_loss, valid_loss; /* may be non-finite */
+    double param_norm;             /* ||theta_k|| */
+    double previous_param_norm;    /* ||theta_{k-1}||; NAN at k = 0 */
+    double update_norm;            /* ||theta_k - theta_{k-1}||; NAN at k = 0 */
     struct {
         bool full;
         double valid_loss, progress;
     } reg[CX_REGISTERS_MAX];
-    cx_hyper hyper, hyper_start;      /* now; after start noise */
-    /* privileged */
-    const float *task_vector;         /* cx_task_vector_size() numbers, given as n */
+    cx_hyper hyper, hyper_start; /* now; after start noise */
+    /* privileged: NULL (task_vector, start_noise, baseline) where nobody reads the value
+     * function, as in an application of a finished policy; zeros then stand for them */
+    const float *task_vector; /* cx_task_vector_size() numbers, given as n */
     int n_task_vector;
-    const float *start_noise;         /* CX_HYPER_COUNT: noise drawn, in [-1, 1] */
+    const float *start_noise; /* CX_HYPER_COUNT: noise drawn, in [-1, 1] */
     const cx_baseline *baseline;
-    double optimum;                   /* subtracted from valid_loss for the reward */
+    double optimum; /* subtracted from valid_loss for the reward */
 } cx_run_state;
 
 /* Writes cx_privileged_size numbers, all finite; the first cx_observation_size of
- * them are the policy's. n_task_vector must be config's (see cx_privileged_size). */
+ * them are the policy's. Numbers that a task_vector has too few of are 0. */
 void cx_observe(cx_observer *o, const cx_run_state *state, float *out);
 
 #endif

@@ -27,10 +27,10 @@ typedef struct {
      * power_fit: the best run's curve in [0, N], made monotone. */
     double t[CX_BASELINE_POINTS_MAX];
     double loss[CX_BASELINE_POINTS_MAX];
-    double slope;     /* of log t over -log L for extrapolation (envelope); > 0 */
+    double slope;                   /* of log t over -log L for extrapolation (envelope); > 0 */
     double alpha, asymptote, scale; /* power fit L(t) = asymptote + scale * t^-alpha */
     double mean_reward, median_reward, best_reward; /* of the sweep's own runs */
-    double seconds;   /* what it cost */
+    double seconds;                                 /* what it cost */
 } cx_baseline;
 
 /* Reward of final loss `loss` (optimum already taken off; any double, also NAN,

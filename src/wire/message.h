@@ -9,19 +9,20 @@
 #include "ppo/trajectory.h"
 
 #define CX_WIRE_VERSION 1
+#define CX_MESSAGE_MAX 0x7fffffff /* bytes of a whole message: MPI counts with an int */
 
 #define CX_MESSAGE_TABLE(X)                                                                        \
-    X(CX_MSG_HELLO)    /* worker -> coordinator: cx_msg_hello, once */                             \
-    X(CX_MSG_EPISODE)  /* c -> w: cx_msg_episode, then weights (n_weights floats) */               \
-    X(CX_MSG_BASELINE) /* c -> w: cx_msg_baseline_job */                                           \
+    X(CX_MSG_HELLO)      /* worker -> coordinator: cx_msg_hello, once */                           \
+    X(CX_MSG_EPISODE)    /* c -> w: cx_msg_episode, then weights (n_weights floats) */             \
+    X(CX_MSG_BASELINE)   /* c -> w: cx_msg_baseline_job */                                         \
     X(CX_MSG_EVALUATION) /* c -> w: cx_msg_evaluation, then weights (n_weights floats) */          \
-    X(CX_MSG_STOP)     /* c -> w: finish; no body */                                               \
-    X(CX_MSG_PIECE)    /* w -> c: cx_msg_piece, then a trajectory piece */                         \
-    X(CX_MSG_RESULT)   /* w -> c: cx_msg_result; all pieces went before */                         \
-    X(CX_MSG_SWEEP)    /* w -> c: cx_msg_sweep: a baseline is done */                              \
-    X(CX_MSG_EVALUATED) /* w -> c: cx_msg_evaluated */                                              \
-    X(CX_MSG_FAILED)   /* w -> c: cx_msg_failed: the job cannot be done; ends the run */           \
-    X(CX_MSG_BYE)      /* w -> c: cx_msg_bye, the answer to STOP */
+    X(CX_MSG_STOP)       /* c -> w: finish; no body */                                             \
+    X(CX_MSG_PIECE)      /* w -> c: cx_msg_piece, then a trajectory piece */                       \
+    X(CX_MSG_RESULT)     /* w -> c: cx_msg_result; all pieces went before */                       \
+    X(CX_MSG_SWEEP)      /* w -> c: cx_msg_sweep: a baseline is done */                            \
+    X(CX_MSG_EVALUATED)  /* w -> c: cx_msg_evaluated */                                            \
+    X(CX_MSG_FAILED)     /* w -> c: cx_msg_failed: the job cannot be done; ends the run */         \
+    X(CX_MSG_BYE)        /* w -> c: cx_msg_bye, the answer to STOP */
 
 typedef enum {
 #define X(name) name,
@@ -33,7 +34,7 @@ typedef enum {
 typedef struct {
     uint32_t magic, version, type, reserved;
     uint64_t body; /* bytes after the header */
-    uint64_t hash; /* of the body */
+    uint64_t hash; /* of these bytes, seeded with the type */
 } cx_msg_header;
 
 /* Where a worker's time goes, seconds since it started. */
@@ -52,9 +53,9 @@ typedef struct {
 #define CX_ACTING_TABLE(X)                                                                         \
     X(CX_ACT_SAMPLE, "sampled")                                                                    \
     X(CX_ACT_LIKELIEST, "likeliest")                                                               \
-    X(CX_ACT_RANDOM, "random")       /* uniform over choices */                                    \
+    X(CX_ACT_RANDOM, "random") /* uniform over choices */                                          \
     X(CX_ACT_NEUTRAL, "no change")                                                                 \
-    X(CX_ACT_REPLAY, "replay")       /* the hyperparameters follow a given trajectory */
+    X(CX_ACT_REPLAY, "replay") /* the hyperparameters follow a given trajectory */
 typedef enum {
 #define X(code, name) code,
     CX_ACTING_TABLE(X)
@@ -118,11 +119,14 @@ typedef struct {
     cx_open_loop taken;
 } cx_msg_evaluated;
 
-/* A whole message: header, body, extra bytes. *out is malloc'ed. */
+/* A whole message: header, body, extra bytes. *out is malloc'ed. What cx_message_unpack
+ * would refuse, and messages of 2 GiB and more, are CX_ESTATE. */
 int cx_message_pack(cx_msg_type type, const void *body, size_t body_size, const void *extra,
                     size_t extra_size, void **out, size_t *size, cx_error *err);
-/* Checks magic, version, type, length and hash; *body points into data, *extra
- * after the type's body struct. CX_EFORMAT. */
+/* Checks magic, version, type, length and hash, the number of extra bytes against what
+ * the body says, that texts end, and counts and enums that readers index with; *body
+ * points into data (which must be aligned as malloc does), *extra after the type's body
+ * struct (NULL: none). CX_EFORMAT; another CX_WIRE_VERSION: CX_EVERSION. */
 int cx_message_unpack(const void *data, size_t size, cx_msg_type *type, const void **body,
                       const void **extra, size_t *extra_size, cx_error *err);
 const char *cx_message_name(cx_msg_type type);

@@ -22,11 +22,17 @@ struct cx_transport {
     void (*close)(cx_transport *t);
 };
 
-/* Two ends of one process: ends[0] is rank 0 of 2, ends[1] rank 1. */
+/* Two ends of one process: ends[0] is rank 0 of 2, ends[1] rank 1. Not for threads.
+ * Each end is closed for itself; what is sent to a closed end is dropped, as a dead
+ * rank would. */
 int cx_loopback_create(cx_transport *ends[2], cx_error *err);
-/* MPI must not be initialized yet. Only wire/mpi.c includes mpi.h. */
+/* MPI must not be initialized yet; argc and argv may be NULL. Only wire/mpi.c includes
+ * mpi.h. A receiver that died is not reported by MPI: sends to it stay pending, and
+ * only the caller's own time-out finds out. `close` waits some seconds for pending sends
+ * and calls MPI_Finalize where none is left; when a rank died, do not close but leave
+ * with _exit (MPI_Finalize may hang then). */
 int cx_mpi_open(int *argc, char ***argv, cx_transport **out, cx_error *err);
-/* Library version text of MPI. */
+/* Library version text of MPI, its first line; needs no cx_mpi_open. */
 const char *cx_mpi_version(char *buffer, size_t size);
 
 #endif

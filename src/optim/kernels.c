@@ -1,0 +1,253 @@
+#include "optim/kernels.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Vector extensions rather than hope: a sum of floats is not vectorized by itself
+ * without -ffast-math. The compiler splits them where the machine has less. */
+typedef float vf __attribute__((vector_size(4 * CX_LANES)));
+typedef int32_t vi __attribute__((vector_size(4 * CX_LANES)));
+typedef double vd __attribute__((vector_size(8 * CX_LANES)));
+
+#define LOAD(to, from) memcpy(&(to), (from), sizeof(to))
+/* Float lanes of one block into the doubles of the tensor. */
+#define FLUSH(lanes, sum)                                                                          \
+    do {                                                                                           \
+        vd wide_;                                                                                  \
+        LOAD(wide_, (lanes).lane);                                                                 \
+        wide_ += __builtin_convertvector(sum, vd);                                                 \
+        memcpy((lanes).lane, &wide_, sizeof wide_);                                                \
+    } while (0)
+
+double cx_lanes_sum(const cx_lanes *x) {
+    const double *l = x->lane;
+    return ((l[0] + l[4]) + (l[1] + l[5])) + ((l[2] + l[6]) + (l[3] + l[7]));
+}
+
+static void square_block(const float *x, size_t n, cx_lanes *sum) {
+    vf a = {0}, b = {0}, c = {0}, d = {0}, p, q, r, s;
+    size_t i = 0;
+    for (; i + 4 * CX_LANES <= n; i += 4 * CX_LANES) {
+        LOAD(p, x + i);
+        LOAD(q, x + i + CX_LANES);
+        LOAD(r, x + i + 2 * CX_LANES);
+        LOAD(s, x + i + 3 * CX_LANES);
+        a += p * p;
+        b += q * q;
+        c += r * r;
+        d += s * s;
+    }
+    for (; i < n; i += CX_LANES) {
+        vf rest = {0};
+        memcpy(&rest, x + i, (n - i < CX_LANES ? n - i : CX_LANES) * sizeof(float));
+        a += rest * rest;
+    }
+    a = (a + b) + (c + d);
+    FLUSH(*sum, a);
+}
+
+double cx_kernel_square_sum(const float *x, size_t n) {
+    cx_lanes sum = {{0}};
+    for (size_t i = 0; i < n; i += CX_BLOCK)
+        square_block(x + i, n - i < CX_BLOCK ? n - i : CX_BLOCK, &sum);
+    return cx_lanes_sum(&sum);
+}
+
+double cx_kernel_square_sum_wide(const float *x, size_t n) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)x[i] * (double)x[i];
+    return sum;
+}
+
+void cx_kernel_scale(float *g, size_t n, float factor) {
+    for (size_t i = 0; i < n; i++)
+        g[i] *= factor;
+}
+
+void cx_kernel_add(float *restrict g, const float *restrict p, size_t n, float weight) {
+    for (size_t i = 0; i < n; i++)
+        g[i] += weight * p[i];
+}
+
+void cx_kernel_max(const float *restrict g, float *restrict v, size_t n, float beta2,
+                   float inside) {
+    for (size_t i = 0; i < n; i++) {
+        float old = beta2 * v[i], new = fabsf(g[i]) + inside;
+        v[i] = old > new ? old : new;
+    }
+}
+
+void cx_kernel_square(const float *restrict g, float *restrict v, float *restrict s, size_t n,
+                      float beta2, float ombeta2, float scale) {
+    for (size_t i = 0; i < n; i++) {
+        v[i] = beta2 * v[i] + ombeta2 * (g[i] * g[i]);
+        s[i] = sqrtf(v[i]) * scale;
+    }
+}
+
+void cx_kernel_power(const float *restrict g, float *restrict v, float *restrict s, size_t n,
+                     float beta2, float ombeta2, float scale, float q) {
+    const float root = 1.0f / q;
+    for (size_t i = 0; i < n; i++) {
+        v[i] = beta2 * v[i] + ombeta2 * powf(fabsf(g[i]), q);
+        s[i] = powf(v[i] * scale, root);
+    }
+}
+
+void cx_kernel_direction(const float *g, float *restrict m, const float *restrict s,
+                         const float *restrict p, float *u, size_t n, float beta1, float ombeta1,
+                         float inverse_c1, float epsilon, float decay) {
+    for (size_t i = 0; i < n; i++)
+        m[i] = beta1 * m[i] + ombeta1 * g[i];
+    /* a second loop, because u may be g: without aliasing it is vectorized */
+    if (decay == 0) {
+        for (size_t i = 0; i < n; i++)
+            u[i] = m[i] * inverse_c1 / (s[i] + epsilon);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        u[i] = m[i] * inverse_c1 / (s[i] + epsilon) + decay * p[i];
+}
+
+void cx_kernel_ratio(const float *restrict g, const float *restrict s, float *restrict u, size_t n,
+                     float epsilon) {
+    for (size_t i = 0; i < n; i++)
+        u[i] = g[i] / (s[i] + epsilon);
+}
+
+void cx_kernel_momentum(const float *restrict g, float *restrict m, size_t n, float momentum) {
+    for (size_t i = 0; i < n; i++)
+        m[i] = momentum * m[i] + g[i];
+}
+
+void cx_kernel_norms(const float *p, const float *u, size_t n, cx_update_sums *sums) {
+    vf pp[2] = {{0}, {0}}, uu[2] = {{0}, {0}}, a, b;
+    size_t i = 0;
+    for (; i + 2 * CX_LANES <= n; i += 2 * CX_LANES)
+        for (size_t k = 0; k < 2; k++) {
+            LOAD(a, p + i + k * CX_LANES);
+            LOAD(b, u + i + k * CX_LANES);
+            pp[k] += a * a;
+            uu[k] += b * b;
+        }
+    for (; i < n; i += CX_LANES) {
+        size_t bytes = (n - i < CX_LANES ? n - i : CX_LANES) * sizeof(float);
+        vf ra = {0}, rb = {0};
+        memcpy(&ra, p + i, bytes);
+        memcpy(&rb, u + i, bytes);
+        pp[0] += ra * ra;
+        uu[0] += rb * rb;
+    }
+    pp[0] += pp[1];
+    uu[0] += uu[1];
+    FLUSH(sums->pp, pp[0]);
+    FLUSH(sums->uu, uu[0]);
+}
+
+/* Natural logarithm of x > 0, normal: x = 2^k (1 + f), 1 + f in [sqrt(1/2), sqrt(2)),
+ * and Cephes' minimax polynomial for log(1 + f); within 2e-7 relative. */
+static inline void log_lanes(vf *x) {
+    const int32_t half = 0x3f3504f3; /* sqrt(1/2) */
+    vi bits;
+    LOAD(bits, x);
+    vi k = bits - half;
+    bits -= k & ~0x7fffff;
+    k >>= 23;
+    vf f, kf = __builtin_convertvector(k, vf);
+    LOAD(f, &bits);
+    f -= 1.0f;
+    vf z = f * f;
+    vf y = 7.0376836292e-2f * f - 1.1514610310e-1f;
+    y = y * f + 1.1676998740e-1f;
+    y = y * f - 1.2420140846e-1f;
+    y = y * f + 1.4249322787e-1f;
+    y = y * f - 1.6668057665e-1f;
+    y = y * f + 2.0000714765e-1f;
+    y = y * f - 2.4999993993e-1f;
+    y = y * f + 3.3333331174e-1f;
+    y = y * f * z - 2.12194440e-4f * kf - 0.5f * z;
+    *x = (f + y) + 0.693359375f * kf;
+}
+
+typedef struct {
+    vf pp, uu, mm, dd, gm, gp, gu, log_u;
+} feature_lanes;
+
+static inline void feature_step(feature_lanes *a, const float *p, const float *g, const float *m,
+                                const float *u, float inverse_c1) {
+    vf vp, vg, vm, vu;
+    vi bits;
+    LOAD(vp, p);
+    LOAD(vg, g);
+    LOAD(vm, m);
+    LOAD(vu, u);
+    vf d = vm * inverse_c1 - vg;
+    a->pp += vp * vp;
+    a->uu += vu * vu;
+    a->mm += vm * vm;
+    a->dd += d * d;
+    a->gm += vg * vm;
+    a->gp += vg * vp;
+    a->gu += vg * vu;
+    LOAD(bits, &vu);
+    bits &= 0x7fffffff;
+    LOAD(vu, &bits);
+    vu += 1e-8f;
+    log_lanes(&vu);
+    a->log_u += vu;
+}
+
+void cx_kernel_features(const float *p, const float *g, const float *m, const float *u,
+                        const float *s, size_t n, float inverse_c1, float epsilon,
+                        cx_update_sums *sums) {
+    feature_lanes a;
+    memset(&a, 0, sizeof a);
+    size_t i = 0;
+    for (; i + CX_LANES <= n; i += CX_LANES)
+        feature_step(&a, p + i, g + i, m + i, u + i, inverse_c1);
+    if (i < n) {
+        float rest[4][CX_LANES] = {{0}};
+        const float *from[4] = {p + i, g + i, m + i, u + i};
+        for (size_t k = 0; k < 4; k++)
+            memcpy(rest[k], from[k], (n - i) * sizeof(float));
+        vf log_u = a.log_u; /* absent entries are zeroes, whose logarithm may not count */
+        feature_step(&a, rest[0], rest[1], rest[2], rest[3], inverse_c1);
+        a.log_u = log_u;
+        for (; i < n; i++)
+            sums->log_u.lane[0] += log(fabs((double)u[i]) + 1e-8);
+    }
+    FLUSH(sums->pp, a.pp);
+    FLUSH(sums->uu, a.uu);
+    FLUSH(sums->mm, a.mm);
+    FLUSH(sums->dd, a.dd);
+    FLUSH(sums->gm, a.gm);
+    FLUSH(sums->gp, a.gp);
+    FLUSH(sums->gu, a.gu);
+    FLUSH(sums->log_u, a.log_u);
+    int above = 0;
+    for (size_t k = 0; k < n; k++)
+        above += s[k] > epsilon;
+    sums->above += (size_t)above;
+}
+
+void cx_kernel_apply(float *restrict p, const float *restrict u, float *restrict average, size_t n,
+                     float keep, float lr, float weight) {
+    if (!average) {
+        for (size_t i = 0; i < n; i++)
+            p[i] = keep * p[i] - lr * u[i];
+        return;
+    }
+    const float new = 1.0f - weight;
+    for (size_t i = 0; i < n; i++) {
+        p[i] = keep * p[i] - lr * u[i];
+        average[i] = weight * average[i] + new *p[i];
+    }
+}
+
+void cx_kernel_average(const float *restrict p, float *restrict average, size_t n, float weight) {
+    const float new = 1.0f - weight;
+    for (size_t i = 0; i < n; i++)
+        average[i] = weight * average[i] + new *p[i];
+}
