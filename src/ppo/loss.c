@@ -26,7 +26,7 @@ cx_surrogate cx_surrogate_at(double log_prob, double old_log_prob, double advant
     double r = exp(x), low = 1 - clip, high = 1 + clip;
     double held = r < low ? low : r > high ? high : r;
     cx_surrogate s = {.log_ratio = x, .clipped = r < low || r > high};
-    if (r * advantage <= held * advantage) {
+    if (!(r * advantage > held * advantage)) { /* also where a NaN must go on to be seen */
         s.loss = -r * advantage;
         s.d_log_prob = -r * advantage; /* dr / d log p = r */
     } else {

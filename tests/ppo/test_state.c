@@ -190,28 +190,36 @@ static void test_corrupt_behind_the_check_sum(void **state) {
     unsigned char *data = saved(a, &size), *bad = malloc(size);
     assert_non_null(bad);
     cx_rng rng = cx_rng_make(7, 0, CX_STREAM_TEST);
-    int refused = 0;
-    for (int i = 0; i < 3000; i++) {
-        size_t end = size;
+    const size_t sizes_end = 32 + 144, counters_end = sizes_end + 72;
+    int refused[4] = {0};
+    for (int i = 0; i < 4000; i++) {
+        size_t end = size, at = 0;
         memcpy(bad, data, size);
-        if (i % 10 == 0) { /* cut, with a header that agrees */
+        switch (i % 4) {
+        case 0: /* cut off, with a header that agrees */
             end = 32 + cx_rng_below(&rng, (uint32_t)(size - 32));
-            uint64_t rest = end - 32;
-            memcpy(bad + 8, &rest, sizeof rest);
-        } else { /* mostly in the sizes and counters, and in the episodes */
-            size_t at = i % 3 ? 32 + cx_rng_below(&rng, 300)
-                              : 32 + cx_rng_below(&rng, (uint32_t)(size - 32));
-            if (i % 3 == 2)
-                at = size - 1 - cx_rng_below(&rng, 2000);
-            bad[at] ^= (unsigned char)(1 << cx_rng_below(&rng, 8));
+            break;
+        case 1:
+            at = 32 + cx_rng_below(&rng, (uint32_t)(sizes_end - 32));
+            break;
+        case 2:
+            at = sizes_end + cx_rng_below(&rng, (uint32_t)(counters_end - sizes_end));
+            break;
+        default: /* mostly in the episodes */
+            at = i % 8 == 7 ? size - 1 - cx_rng_below(&rng, 2000)
+                            : counters_end + cx_rng_below(&rng, (uint32_t)(size - counters_end));
         }
-        uint64_t hash = cx_hash(bad + 32, end - 32, 0);
+        bad[at] ^= (unsigned char)(at ? 1 << cx_rng_below(&rng, 8) : 0);
+        uint64_t rest = end - 32, hash = cx_hash(bad + 32, rest, 0);
+        memcpy(bad + 8, &rest, sizeof rest);
         memcpy(bad + 16, &hash, sizeof hash);
-        refused += load_copy(b, bad, end) != CX_OK;
+        refused[i % 4] += load_copy(b, bad, end) != CX_OK;
         for (size_t w = 0; w < cx_learner_policy_count(b); w++)
             assert_true(isfinite(cx_learner_policy(b)[w]));
     }
-    assert_true(refused > 1000);
+    assert_int_equal(refused[0], 1000);
+    assert_int_equal(refused[1], 1000);
+    assert_true(refused[2] > 100 && refused[3] > 50);
     assert_ok(cx_learner_load(b, data, size, &err));
     assert_same_state(a, b);
     free(data);
