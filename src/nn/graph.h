@@ -39,7 +39,13 @@ size_t cx_shape_size(const cx_shape *shape);
 
 /* How a parameter starts. FAN_IN: uniform in +-1/sqrt(fan_in) (PyTorch's default
  * for linear, convolution and recurrent layers). */
-typedef enum { CX_INIT_ZERO, CX_INIT_ONE, CX_INIT_FAN_IN, CX_INIT_NORMAL, CX_INIT_CONSTANT } cx_init;
+typedef enum {
+    CX_INIT_ZERO,
+    CX_INIT_ONE,
+    CX_INIT_FAN_IN,
+    CX_INIT_NORMAL,
+    CX_INIT_CONSTANT
+} cx_init;
 
 /* One tensor of the flat block. Trainable tensors come first, in the order in
  * which they were declared; then the untrained state (running statistics). */
@@ -80,16 +86,22 @@ cx_ref cx_graph_op(cx_graph *g, const char *op, const cx_ref *inputs, int n_inpu
 /* Output k of the operator whose first output is `first`. */
 cx_ref cx_graph_output(const cx_graph *g, cx_ref first, int k);
 
+/* The value of this array will be read (or must not be overwritten): without it, an
+ * operator that is the array's only reader may put its result into the same memory
+ * (activations do), after which cx_graph_value of both shows the result, and
+ * cx_graph_grad of the first is NULL. Before planning. */
+void cx_graph_keep(cx_graph *g, cx_ref r);
+
 /* Computes all offsets and allocates one arena. `forward_only`: no memory for
  * gradients (cx_graph_backward is then an error). */
 int cx_graph_plan(cx_graph *g, bool forward_only, cx_error *err);
 
 /* --- after planning --- */
-int cx_graph_param_tensors(const cx_graph *g);       /* trainable tensors */
-int cx_graph_all_tensors(const cx_graph *g);         /* with untrained state */
+int cx_graph_param_tensors(const cx_graph *g); /* trainable tensors */
+int cx_graph_all_tensors(const cx_graph *g);   /* with untrained state */
 const cx_param *cx_graph_param_info(const cx_graph *g, int i);
-size_t cx_graph_param_count(const cx_graph *g);      /* numbers, trainable part, padded */
-size_t cx_graph_state_count(const cx_graph *g);      /* numbers, whole block, padded */
+size_t cx_graph_param_count(const cx_graph *g); /* numbers, trainable part, padded */
+size_t cx_graph_state_count(const cx_graph *g); /* numbers, whole block, padded */
 size_t cx_graph_arena_bytes(const cx_graph *g);
 double cx_graph_flops(const cx_graph *g); /* of matrix products, one forward pass */
 
@@ -105,11 +117,20 @@ cx_real *cx_graph_value(const cx_graph *g, cx_ref r);     /* owned by the graph 
 int32_t *cx_graph_value_int(const cx_graph *g, cx_ref r); /* of an integer input */
 cx_real *cx_graph_grad(const cx_graph *g, cx_ref r);      /* NULL where none is kept */
 
+/* Checks the values of all integer inputs as they stand: class numbers and indices
+ * within range, lengths that fit. CX_EDATA names operator, input, position and value.
+ * cx_graph_forward itself does not fail: an index out of range makes the loss NaN (a
+ * row of an embedding NaN) and touches no other memory. */
+int cx_graph_check_indices(const cx_graph *g, cx_error *err);
+
 /* rng may be NULL where no operator draws (dropout and rrelu in train mode do). */
 void cx_graph_forward(cx_graph *g, cx_mode mode, cx_rng *rng);
-/* Sets all gradients to zero, including the bound ones. The caller then writes
- * d(objective)/d(output) into cx_graph_grad of one or more outputs (a loss: 1)
- * and calls cx_graph_backward. */
+/* Starts a gradient: what cx_graph_grad has given out for outputs is set to zero. The
+ * caller then writes d(objective)/d(output) into cx_graph_grad of one or more outputs
+ * (a loss: 1) and calls cx_graph_backward, which overwrites the bound gradients and those
+ * of inputs (parameters that no seeded output depends on get zeros, and so does the
+ * padding). A further cx_graph_backward without cx_graph_zero_grads before it adds to
+ * the bound gradients. */
 void cx_graph_zero_grads(cx_graph *g);
 void cx_graph_backward(cx_graph *g);
 /* zero_grads, grad(loss) = 1, backward. */

@@ -1,0 +1,60 @@
+/* Small kernels that several families share. */
+#include "nn/ops.h"
+#include "nn/simd.h"
+
+#include <cblas.h>
+#include <string.h>
+
+void cx_gemm(bool ta, bool tb, int m, int n, int k, const cx_real *a, int lda, const cx_real *b,
+             int ldb, cx_real beta, cx_real *c, int ldc) {
+    if (m == 1 && (!ta || lda == 1)) {
+        CX_BLAS(gemv)
+        (CblasRowMajor, tb ? CblasNoTrans : CblasTrans, tb ? n : k, tb ? k : n, 1, b, ldb, a, 1,
+         beta, c, 1);
+        return;
+    }
+    CX_BLAS(gemm)
+    (CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, m, n, k, 1, a,
+     lda, b, ldb, beta, c, ldc);
+}
+
+void cx_rows_fill(cx_real *y, const cx_real *b, int rows, int cols) {
+    for (int r = 0; r < rows; r++)
+        memcpy(y + (size_t)r * (size_t)cols, b, (size_t)cols * sizeof *y);
+}
+
+void cx_rows_sum(cx_real *restrict db, const cx_real *restrict y, int rows, int cols, bool add) {
+    int r = 0;
+    if (!add) {
+        memcpy(db, y, (size_t)cols * sizeof *db);
+        r = 1;
+    }
+    for (; r + 4 <= rows; r += 4) {
+        const cx_real *p = y + (size_t)r * (size_t)cols;
+        for (int i = 0; i < cols; i++)
+            db[i] += (p[i] + p[i + cols]) + (p[i + 2 * cols] + p[i + 3 * cols]);
+    }
+    for (; r < rows; r++) {
+        const cx_real *p = y + (size_t)r * (size_t)cols;
+        for (int i = 0; i < cols; i++)
+            db[i] += p[i];
+    }
+}
+
+void cx_give(cx_real *dx, const cx_real *v, int n, bool add) {
+    if (!add) {
+        if (dx != v)
+            memcpy(dx, v, (size_t)n * sizeof *dx);
+        return;
+    }
+    for (int i = 0; i < n; i++)
+        dx[i] += v[i];
+}
+
+void cx_zero(cx_real *x, size_t n) {
+    memset(x, 0, n * sizeof *x);
+}
+
+cx_real cx_total(const cx_real *x, int n) {
+    return cx_sum(x, n);
+}

@@ -1,0 +1,130 @@
+/* The table of operators, and what their shape functions share. */
+#include "nn/ops.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define R(n)                                                                                       \
+    { n, CX_IN_REAL, false }
+#define R_OPT(n)                                                                                   \
+    { n, CX_IN_REAL, true }
+#define DATA(n)                                                                                    \
+    { n, CX_IN_DATA, false }
+#define INT(n)                                                                                     \
+    { n, CX_IN_INT, false }
+#define F(f) .shape = f##_shape, .forward = f##_forward, .backward = f##_backward
+#define ACT(f) .shape = cx_shape_same, .forward = f##_forward, .backward = f##_backward
+#define BIG 1e30
+#define DIM(n)                                                                                     \
+    { n, 0, -1, 2147483647.0, true }
+
+/* 0: mean, 1: sum */
+#define REDUCTION                                                                                  \
+    { "reduction", 0, 0, 1, true }
+#define STATE(n)                                                                                   \
+    { n, CX_IN_STATE, false }
+#define COUNT(n, value)                                                                            \
+    { n, value, 0, 65536, true }
+
+/* clang-format off */
+const cx_op cx_op_table[] = {
+    {"linear", {R("x"), R("w"), R_OPT("b")}, {"y"}, {{0}}, F(cx_linear)},
+    {"act_relu", {R("x")}, {"y"}, {{0}}, ACT(cx_relu), .in_place = true, .reads_output = true},
+    {"act_leaky_relu", {R("x")}, {"y"}, {{"slope", 0.01, 0, BIG, false}}, ACT(cx_leaky_relu), .in_place = true, .reads_output = true},
+    {"act_elu", {R("x")}, {"y"}, {{"alpha", 1, 0, BIG, false}}, ACT(cx_elu), .in_place = true, .reads_output = true},
+    {"act_celu", {R("x")}, {"y"}, {{"alpha", 1, 1e-30, BIG, false}}, ACT(cx_celu), .in_place = true, .reads_output = true},
+    {"act_tanh", {R("x")}, {"y"}, {{0}}, ACT(cx_tanh_act), .in_place = true, .reads_output = true},
+    {"act_sigmoid", {R("x")}, {"y"}, {{0}}, ACT(cx_sigmoid_act), .in_place = true, .reads_output = true},
+    {"act_silu", {R("x")}, {"y"}, {{0}}, ACT(cx_silu)},
+    {"act_gelu_erf", {R("x")}, {"y"}, {{0}}, ACT(cx_gelu_erf)},
+    {"act_gelu_tanh", {R("x")}, {"y"}, {{0}}, ACT(cx_gelu_tanh)},
+    {"act_prelu", {R("x"), R("a")}, {"y"}, {{0}}, F(cx_prelu)},
+    {"act_rrelu", {R("x")}, {"y"}, {{"lower", 1.0 / 8, -BIG, BIG, false}, {"upper", 1.0 / 3, -BIG, BIG, false}}, F(cx_rrelu), .in_place = true, .draws = true},
+    {"dropout", {R("x")}, {"y"}, {{"p", 0.5, 0, 0.9999, false}}, F(cx_dropout), .in_place = true, .draws = true},
+    {"scale", {R("x")}, {"y"}, {{"factor", 1, -BIG, BIG, false}}, ACT(cx_scale), .in_place = true},
+    {"add", {R("a"), R("b")}, {"y"}, {{0}}, F(cx_add)},
+    {"mul", {R("a"), R("b")}, {"y"}, {{0}}, F(cx_mul)},
+    {"reshape", {R("x")}, {"y"}, {DIM("d0"), DIM("d1"), DIM("d2"), DIM("d3")}, F(cx_reshape), .in_place = true},
+    {"flatten", {R("x")}, {"y"}, {{"keep", 1, 0, CX_RANK_MAX - 1, true}}, F(cx_flatten), .in_place = true},
+    {"concat", {R("a"), R("b"), R_OPT("c"), R_OPT("d"), R_OPT("e"), R_OPT("f"), R_OPT("g"), R_OPT("h")}, {"y"}, {{0}}, F(cx_concat)},
+    {"layernorm", {R("x"), R_OPT("w"), R_OPT("b")}, {"y"}, {{"eps", 1e-5, 0, 1, false}, {"dims", 1, 1, CX_RANK_MAX, true}}, F(cx_layernorm)},
+    {"lstm_layernorm", {R("x"), R_OPT("h0"), R_OPT("c0"), R("w_ih"), R("w_hh"), R("g1"), R("b1"), R("g2"), R("b2"), R("g3"), R("b3")}, {"y", "h", "c"}, {{"eps", 1e-5, 0, 1, false}}, F(cx_lstm_layernorm), .reads_output = true},
+    {"cross_entropy", {R("x"), INT("target")}, {"y"}, {{"label_smoothing", 0, 0, 1, false}, {"ignore_index", -100, -2147483648.0, 2147483647.0, true}, REDUCTION}, F(cx_cross_entropy), .check = cx_cross_entropy_check},
+    {"mse", {R("x"), DATA("target")}, {"y"}, {REDUCTION}, F(cx_mse)},
+    {"mae", {R("x"), DATA("target")}, {"y"}, {REDUCTION}, F(cx_mae)},
+    {"huber", {R("x"), DATA("target")}, {"y"}, {{"delta", 1, 1e-30, BIG, false}, {"beta", 1, 1e-30, BIG, false}, REDUCTION}, F(cx_huber)},
+    {"bce_with_logits", {R("x"), DATA("target")}, {"y"}, {REDUCTION}, F(cx_bce_with_logits)},
+    {"conv2d", {R("x"), R("w"), R_OPT("b")}, {"y"}, {{"stride", 1, 1, 65536, true}, COUNT("padding", 0), {"groups", 1, 1, 65536, true}, {"dilation", 1, 1, 65536, true}}, F(cx_conv2d)},
+    {"maxpool2d", {R("x")}, {"y"}, {{"kernel", 2, 1, 65536, true}, COUNT("stride", 0), COUNT("padding", 0)}, F(cx_maxpool2d)},
+    {"avgpool2d", {R("x")}, {"y"}, {{"kernel", 2, 1, 65536, true}, COUNT("stride", 0), COUNT("padding", 0), {"global", 0, 0, 1, true}, {"count_include_pad", 1, 0, 1, true}}, F(cx_avgpool2d)},
+    {"batchnorm", {R("x"), R_OPT("w"), R_OPT("b"), STATE("running_mean"), STATE("running_var")}, {"y"}, {{"eps", 1e-5, 0, 1, false}, {"momentum", 0.1, 0, 1, false}}, F(cx_batchnorm)},
+    {"groupnorm", {R("x"), R_OPT("w"), R_OPT("b")}, {"y"}, {{"eps", 1e-5, 0, 1, false}, {"groups", 1, 1, 65536, true}}, F(cx_groupnorm)},
+    {"softmax", {R("x")}, {"y"}, {{0}}, F(cx_softmax), .in_place = true, .reads_output = true},
+    {"log_softmax", {R("x")}, {"y"}, {{0}}, F(cx_log_softmax), .in_place = true, .reads_output = true},
+    {"embedding", {INT("idx"), R("w")}, {"y"}, {{0}}, F(cx_embedding), .check = cx_embedding_check},
+};
+/* clang-format on */
+const int cx_op_count = (int)(sizeof cx_op_table / sizeof *cx_op_table);
+
+const cx_op *cx_op_find(const char *name) {
+    for (int i = 0; i < cx_op_count; i++)
+        if (strcmp(cx_op_table[i].name, name) == 0)
+            return &cx_op_table[i];
+    return NULL;
+}
+
+const char *cx_shape_text(const cx_shape *shape, char *out, size_t size) {
+    size_t at = 0;
+    for (int i = 0; i < shape->rank && at < size; i++) {
+        int n = snprintf(out + at, size - at, "%s%d", i ? "," : "[", shape->dim[i]);
+        at += n > 0 ? (size_t)n : 0;
+    }
+    if (at < size)
+        (void)snprintf(out + at, size - at, "%s", shape->rank ? "]" : "[]");
+    return out;
+}
+
+bool cx_shape_equal(const cx_shape *a, const cx_shape *b) {
+    if (a->rank != b->rank)
+        return false;
+    for (int i = 0; i < a->rank; i++)
+        if (a->dim[i] != b->dim[i])
+            return false;
+    return true;
+}
+
+int cx_shape_same(cx_call *c, cx_error *err) {
+    (void)err;
+    c->out[0].shape = c->in[0].shape;
+    return CX_OK;
+}
+
+int cx_op_fault(const cx_call *c, cx_error *err, const char *format, ...) {
+    char text[256], shapes[480], shape[64];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    size_t at = 0;
+    shapes[0] = 0;
+    for (int i = 0; i < CX_OP_INPUTS && c->op->inputs[i].name && at < sizeof shapes; i++) {
+        if (c->in[i].ref < 0)
+            continue;
+        int n =
+            snprintf(shapes + at, sizeof shapes - at, "%s%s %s", at ? ", " : "",
+                     c->op->inputs[i].name, cx_shape_text(&c->in[i].shape, shape, sizeof shape));
+        at += n > 0 ? (size_t)n : 0;
+    }
+    return cx_fail(err, CX_ECONFIG, "%s(%s): %s", c->op->name, shapes, text);
+}
+
+int cx_index_check(const cx_call *c, int k, int low, int high, double also, cx_error *err) {
+    for (int i = 0; i < c->in[k].size; i++) {
+        int32_t v = c->in[k].index[i];
+        if ((v < low || v > high) && (double)v != also)
+            return cx_fail(err, CX_EDATA, "%s: %s[%d] is %d, must be within %d..%d", c->op->name,
+                           c->op->inputs[k].name, i, v, low, high);
+    }
+    return CX_OK;
+}
