@@ -36,7 +36,7 @@ typedef struct {
 typedef enum { CX_MODE_ASYNCHRONOUS, CX_MODE_SYNCHRONOUS } cx_run_mode;
 typedef enum { CX_PRESET_DESK, CX_PRESET_PAPER } cx_preset;
 typedef enum { CX_REWARD_ENVELOPE, CX_REWARD_POWER_FIT } cx_reward_form;
-extern const char *const cx_mode_words[];   /* NULL-terminated, numbered as the enum */
+extern const char *const cx_mode_words[]; /* NULL-terminated, numbered as the enum */
 extern const char *const cx_preset_words[];
 extern const char *const cx_reward_words[];
 
@@ -52,7 +52,9 @@ typedef struct {
  *     registers: 3
  *     lr: {factors: [0.5, 1, 2], low: 1e-8, high: 1, noise: [0.01, 100]}
  *     group_clip_grad_norm: {shifts: [-1, 0, 1], low: 1e-10, high: 0.9999999999, noise: [-1, 1]}
- * A hyperparameter without a row has no head and keeps its starting value. */
+ * A hyperparameter without a row has no head and keeps its starting value. Without
+ * `actions` the usual heads are there (cx_actions_default in actions.c); overrides
+ * change single values of them. `noise` may be left out: none. */
 #define CX_HEAD_CHOICES_MAX 16
 #define CX_REGISTERS_MAX 8
 typedef struct {
@@ -135,7 +137,9 @@ typedef struct {
  * and the like), checks everything against the key table and the families'
  * schemas. faults may be NULL; with it, all faults are collected, each with
  * file, line, key, value, and what would be right. Returns CX_ECONFIG and the
- * first fault in err. *config is complete on success only. */
+ * first fault in err (a file that cannot be read is one), CX_ENOMEM otherwise.
+ * *config is complete on success only; unused bytes of it are zero, so that equal
+ * configurations are equal bytes. */
 int cx_config_read(const char *path, const char *const *overrides, int n_overrides,
                    const cx_family_schema *const *families, int n_families, cx_config *config,
                    cx_faults *faults, cx_error *err);
@@ -150,7 +154,8 @@ int cx_config_write(const cx_config *config, const cx_family_schema *const *fami
 
 /* A task instance: entry by weight, then every parameter. Depends on (seed,
  * instance) alone. Cost bounds are the caller's affair (tasks/task.h). `attempt`
- * counts rejected draws. */
+ * counts rejected draws, below 2^19. Every parameter is drawn from a sub-stream of its
+ * own: a change of its distribution leaves the others as they were. */
 void cx_config_sample_task(const cx_config *config, const cx_family_schema *const *families,
                            uint64_t instance, uint32_t attempt, cx_task_spec *spec);
 

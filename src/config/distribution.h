@@ -26,14 +26,15 @@ typedef enum {
 
 typedef struct {
     cx_dist_kind kind;
-    double low, high; /* CONSTANT: low */
+    double low, high; /* both included; CONSTANT: both the value; CHOICE: the extremes */
     int n_choices;
     double choice[CX_CHOICES_MAX]; /* words are stored as their number in the schema */
 } cx_dist;
 
 double cx_dist_sample(const cx_dist *dist, cx_rng *rng);
 /* Maps a value to [-1, 1] over the distribution's range (log scale where sampled
- * so); 0 for constants. For the value function's task vector. */
+ * so; a choice by its rank among the distinct ones); 0 for constants. For the value function's task
+ * vector. */
 double cx_dist_position(const cx_dist *dist, double value);
 
 #endif

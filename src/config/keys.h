@@ -2,7 +2,8 @@
  *   X(path in YAML, kind, member of cx_config, default, low, high, help)
  * Kinds: INT (int), UINT64, REAL (double), BOOL, STRING (char[256], default a
  * string), WORD(list) (int, the word's number in the NULL-terminated list of
- * words; default a number), REALS (cx_reals: a list of numbers).
+ * words; default a number), REALS (cx_reals: a list of numbers,
+ * ascending; default in key.c).
  * `desk` and `paper` are presets: a key listed in CX_PRESET_TABLE takes its
  * default from the preset; whatever the file says goes first. */
 #ifndef CX_CONFIG_KEYS_H

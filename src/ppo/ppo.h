@@ -14,12 +14,15 @@ void cx_gae(const float *value, int steps, double final_reward, double gamma, do
 
 typedef struct cx_learner cx_learner;
 
-/* Figures of one update, all means over its gradient steps unless said otherwise. */
+/* clang-format off */
+/* Figures of one update, all means over its gradient steps unless said otherwise;
+ * within a step, means over the outer steps of the minibatch, without padding. A
+ * gradient step that was left out is in none but `skipped`. */
 #define CX_UPDATE_TABLE(X)                                                                         \
-    X(policy_loss)                                                                                 \
-    X(value_loss)                                                                                  \
+    X(policy_loss)        /* the clipped surrogate, without the entropy bonus */                   \
+    X(value_loss)         /* half the mean squared error, targets of unit variance */              \
     X(entropy)            /* sum over heads, nats */                                               \
-    X(kl)                 /* approximate, (r - 1) - log r, after the last gradient step's batch */  \
+    X(kl)                 /* approximate, (r - 1) - log r, mean over the last pass */              \
     X(clip_fraction)                                                                               \
     X(explained_variance) /* of the value function on the batch's targets */                       \
     X(gradient_norm)      /* of the policy, before clipping */                                     \
@@ -32,6 +35,7 @@ typedef struct cx_learner cx_learner;
     X(diverged)           /* share of them */                                                      \
     X(skipped)            /* gradient steps left out because a gradient was not finite */          \
     X(seconds)            /* of computing */
+/* clang-format on */
 
 typedef struct {
 #define X(name) double name;
@@ -40,7 +44,8 @@ typedef struct {
     double head_entropy[CX_HEADS_MAX]; /* nats */
 } cx_update_stats;
 
-/* A learner for observation sizes and heads of `config`; weights from config.seed. */
+/* A learner for observation sizes and heads of `config`; weights from config.seed.
+ * CX_ECONFIG when ppo.buffer_episodes is less than ppo.episodes_per_update. */
 int cx_learner_create(const cx_config *config, cx_learner **out, cx_error *err);
 /* The same for any problem: used by tests (a bandit). */
 int cx_learner_create_for(const cx_config *config, const cx_heads *heads, int n_obs,
@@ -49,19 +54,37 @@ void cx_learner_destroy(cx_learner *l);
 
 /* Gives a finished episode to the buffer; takes ownership. Episodes are to be given
  * in the order of their numbers. CX_EFORMAT (and the trajectory is destroyed) when a
- * number in it is not finite. */
+ * number in it is not finite or an observation beyond 1e9, a choice is not one its
+ * mask allows, sizes are not the learner's, it has no outer step, or it claims a
+ * version that does not exist yet. Allowed during an update, which it does not touch. */
 int cx_learner_add(cx_learner *l, cx_trajectory *t, cx_error *err);
-/* True when episodes_per_update new episodes are in the buffer. */
+/* True when episodes_per_update new episodes are in the buffer (those that came after
+ * the newest update began), and no update is under way. */
 bool cx_learner_ready(const cx_learner *l);
+
 /* An update in slices, so that the caller can answer messages between them: begin,
- * then advance (one gradient step each) until *done. The version goes up by one at
- * the end. `total_updates` sets the annealing. */
+ * then advance until *done. A slice is a batch of values, or a gradient step of both
+ * networks. The version goes up by one at the end, and *stats is filled (NULL: not).
+ *
+ * begin plans the minibatches (buffer.h) with random numbers keyed by (seed, version),
+ * and lets every new episode enter the input normalization of both networks, once,
+ * with the weight 1 - policy.input_beta. The stored log probabilities stay those of
+ * the policy that acted, so that a ratio always compares with what did act.
+ * Advantages come from whole episodes and from the values at the beginning of the
+ * update; their mean and deviation over all planned outer steps are taken off.
+ * Minibatches fewer than ppo.minibatches, when too few episodes may still be used
+ * (max_uses, max_staleness); with none the update ends without a gradient step.
+ * Learning rate and entropy coefficient fall linearly from 1 at version 0 to
+ * ppo.anneal_to at version updates - 1, and stay there. */
 int cx_learner_begin(cx_learner *l, cx_error *err);
 int cx_learner_advance(cx_learner *l, bool *done, cx_update_stats *stats, cx_error *err);
 
 uint64_t cx_learner_version(const cx_learner *l); /* updates done */
-/* Newest policy block (cx_net_count floats) that acts in training, and the Polyak
- * average that is evaluated and shipped. Owned by the learner. */
+/* Newest policy block (cx_net_count floats) that acts in training (it changes during an
+ * update, so copy it after one), and the average that is evaluated and shipped:
+ * after update n (0-based) average <- w average + (1 - w) block, the whole block with
+ * its input normalization, w = min(policy.polyak, (1 + n)/(10 + n)) so that a short
+ * run is not dominated by its initial weights. Owned by the learner. */
 const float *cx_learner_policy(const cx_learner *l);
 const float *cx_learner_average(const cx_learner *l);
 const cx_net *cx_learner_policy_net(const cx_learner *l);
@@ -69,7 +92,9 @@ size_t cx_learner_policy_count(const cx_learner *l);
 
 /* Everything that determines the learner's future, as bytes (buffer included), for
  * checkpoints; load into a learner created from the same configuration. Not between
- * begin and done. *data is the caller's (free()). */
+ * begin and done (CX_ESTATE). *data is the caller's (free()). A load that fails
+ * (CX_EFORMAT, CX_EVERSION: cut off, altered, of another configuration, not finite)
+ * leaves the learner as it was. */
 int cx_learner_save(const cx_learner *l, void **data, size_t *size, cx_error *err);
 int cx_learner_load(cx_learner *l, const void *data, size_t size, cx_error *err);
 

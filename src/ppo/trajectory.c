@@ -7,9 +7,6 @@
 
 #define PIECE_MAGIC 0x50545843u /* "CXTP" */
 
-/* A log probability may be above 0 by rounding only. */
-#define LOG_PROB_SLACK 1e-3f
-
 /* What goes before the numbers of a piece: 32 bytes, without gaps. After it come
  * obs [n][n_obs] float32, log_prob [n] float32, choice [n][n_heads] int32,
  * mask [n][n_logits] bytes, and nothing else. */
@@ -164,7 +161,7 @@ static int check_numbers(const cx_trajectory *t, const unsigned char *bytes, int
     for (size_t i = 0; i < steps; i++) {
         float x;
         memcpy(&x, bytes + at.log_prob + i * sizeof x, sizeof x);
-        if (!isfinite(x) || x > LOG_PROB_SLACK)
+        if (!isfinite(x) || x > CX_LOG_PROB_MAX)
             return cx_fail(err, CX_EFORMAT, "log probability %g at outer step %zu", (double)x,
                            (size_t)t->result.steps + i);
     }

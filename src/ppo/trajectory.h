@@ -7,6 +7,8 @@
 #include <stdint.h>
 
 #define CX_TRAJECTORY_VERSION 1
+/* A log probability may be above 0 by rounding, but not by more. */
+#define CX_LOG_PROB_MAX 1e-3f
 
 #define CX_END_TABLE(X)                                                                            \
     X(CX_END_FINISHED, "finished") /* all inner steps done */                                      \
