@@ -29,9 +29,9 @@ typedef struct {
  * the optimizer. A flat struct without pointers: it is hashed, sent and stored
  * as it is, so unused values are zero. */
 typedef struct {
-    uint32_t family; /* index into the family table */
-    uint32_t entry;  /* index into the configuration's tasks list */
-    uint64_t seed;   /* initial weights, batches, generated data */
+    uint32_t family;                  /* index into the family table */
+    uint32_t entry;                   /* index into the configuration's tasks list */
+    uint64_t seed;                    /* initial weights, batches, generated data */
     double value[CX_TASK_PARAMS_MAX]; /* in the order of the schema */
 } cx_task_spec;
 

@@ -1,5 +1,6 @@
 /* Small kernels that several families share. */
 #include "nn/ops.h"
+#include "nn/simd.h"
 
 #include <cblas.h>
 #include <string.h>
@@ -52,4 +53,8 @@ void cx_give(cx_real *dx, const cx_real *v, int n, bool add) {
 
 void cx_zero(cx_real *x, size_t n) {
     memset(x, 0, n * sizeof *x);
+}
+
+cx_real cx_total(const cx_real *x, int n) {
+    return cx_sum(x, n);
 }

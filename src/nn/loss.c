@@ -1,5 +1,5 @@
-/* Losses: one number, the mean over all rows or elements. Sums run in double, the
- * number of terms being large and the cost small beside the network. */
+/* Losses: one number, the mean over all rows or elements (reduction 0) or their sum (1). Sums run
+ * in double, the number of terms being large and the cost small beside the network. */
 #include "nn/ops.h"
 #include "nn/vmath.h"
 
@@ -7,7 +7,7 @@
  * label_smoothing e: the target is (1-e) onehot + e/classes. A row whose target is
  * ignore_index does not count; a target outside 0..classes-1 makes the loss NaN. --- */
 
-enum { LABEL_SMOOTHING, IGNORE_INDEX };
+enum { LABEL_SMOOTHING, IGNORE_INDEX, CE_REDUCTION };
 
 int cx_cross_entropy_shape(cx_call *c, cx_error *err) {
     cx_shape rows = c->in[0].shape;
@@ -17,29 +17,12 @@ int cx_cross_entropy_shape(cx_call *c, cx_error *err) {
     if (!cx_shape_equal(&rows, &c->in[1].shape))
         return cx_op_fault(c, err, "target must have the shape of x without its last dimension");
     c->out[0].shape = CX_SCALAR;
-    c->save_size = (size_t)c->in[0].size + 1; /* softmax; number of rows that count */
+    c->save_size = (size_t)c->in[0].size + 1; /* softmax; what the sum is divided by */
     return CX_OK;
 }
 
 int cx_cross_entropy_check(const cx_call *c, cx_error *err) {
     return cx_index_check(c, 1, 0, cx_last_dim(&c->in[0].shape) - 1, c->attr[IGNORE_INDEX], err);
-}
-
-/* softmax of one row into p; returns log sum exp */
-static cx_real row_softmax(cx_real *restrict p, const cx_real *restrict x, int n) {
-    cx_real m = x[0];
-    for (int i = 1; i < n; i++)
-        m = x[i] > m ? x[i] : m;
-    cx_real shift = isinf(m) && m < 0 ? 0 : m;
-    for (int i = 0; i < n; i++)
-        p[i] = cx_exp(x[i] - shift);
-    cx_real s = 0;
-    for (int i = 0; i < n; i++)
-        s += p[i];
-    cx_real f = 1 / s;
-    for (int i = 0; i < n; i++)
-        p[i] *= f;
-    return shift + cx_log(s);
 }
 
 void cx_cross_entropy_forward(cx_call *c, cx_rng *rng) {
@@ -52,7 +35,7 @@ void cx_cross_entropy_forward(cx_call *c, cx_rng *rng) {
         if ((double)t == c->attr[IGNORE_INDEX])
             continue;
         counted++;
-        double lse = row_softmax(c->save + (size_t)r * (size_t)n, x, n);
+        double lse = cx_softmax_row(c->save + (size_t)r * (size_t)n, x, n);
         if (t < 0 || t >= n) {
             sum = NAN;
             continue;
@@ -62,8 +45,9 @@ void cx_cross_entropy_forward(cx_call *c, cx_rng *rng) {
             loss += smooth / n * (lse - x[i]);
         sum += loss;
     }
-    c->save[(size_t)rows * (size_t)n] = (cx_real)counted;
-    c->out[0].value[0] = (cx_real)(sum / counted);
+    double terms = c->attr[CE_REDUCTION] == 0 ? counted : 1;
+    c->save[(size_t)rows * (size_t)n] = (cx_real)terms;
+    c->out[0].value[0] = (cx_real)(sum / terms);
 }
 
 void cx_cross_entropy_backward(cx_call *c) {
@@ -96,35 +80,42 @@ static int pair_shape(cx_call *c, cx_error *err) {
     return CX_OK;
 }
 
-/* LOSS in terms of d = x - target, SLOPE its derivative; p: the first number below */
-#define PAIR_LOSS(f, P, SCALE, LOSS, SLOPE)                                                        \
+static double terms(const cx_call *c, int reduction) {
+    return c->attr[reduction] == 0 ? c->in[0].size : 1;
+}
+
+/* LOSS and its derivative SLOPE in terms of x, target t and d = x - t; P: a parameter,
+ * SCALE: a factor, REDUCTION: which attribute that is */
+#define PAIR_LOSS(f, REDUCTION, P, SCALE, LOSS, SLOPE)                                             \
     int f##_shape(cx_call *c, cx_error *err) {                                                     \
         return pair_shape(c, err);                                                                 \
     }                                                                                              \
     void f##_forward(cx_call *c, cx_rng *rng) {                                                    \
         (void)rng;                                                                                 \
-        const cx_real *x = c->in[0].value, *t = c->in[1].value, p = (P);                           \
+        const cx_real *xs = c->in[0].value, *ts = c->in[1].value, p = (P);                         \
         (void)p;                                                                                   \
         double sum = 0;                                                                            \
         for (int i = 0; i < c->in[0].size; i++) {                                                  \
-            cx_real d = x[i] - t[i];                                                               \
+            cx_real x = xs[i], t = ts[i], d = x - t;                                               \
+            (void)d;                                                                               \
             sum += (LOSS);                                                                         \
         }                                                                                          \
-        c->out[0].value[0] = (cx_real)(sum / c->in[0].size * (SCALE));                             \
+        c->out[0].value[0] = (cx_real)(sum / terms(c, REDUCTION) * (SCALE));                       \
     }                                                                                              \
     void f##_backward(cx_call *c) {                                                                \
-        const cx_real *x = c->in[0].value, *t = c->in[1].value, p = (P);                           \
+        const cx_real *xs = c->in[0].value, *ts = c->in[1].value, p = (P);                         \
         (void)p;                                                                                   \
-        cx_real g = c->out[0].grad[0] / (cx_real)c->in[0].size * (cx_real)(SCALE);                 \
+        cx_real g = c->out[0].grad[0] * (cx_real)((SCALE) / terms(c, REDUCTION));                  \
         cx_real *dx = c->in[0].grad;                                                               \
         bool add = c->in[0].add;                                                                   \
         for (int i = 0; i < c->in[0].size; i++) {                                                  \
-            cx_real d = x[i] - t[i];                                                               \
+            cx_real x = xs[i], t = ts[i], d = x - t;                                               \
+            (void)d;                                                                               \
             dx[i] = (add ? dx[i] : 0) + g * (SLOPE);                                               \
         }                                                                                          \
     }
 
-enum { DELTA, BETA }; /* smooth_l1(beta) = huber(delta = beta) / beta */
+enum { DELTA, BETA, HUBER_REDUCTION }; /* smooth_l1(beta) = huber(delta = beta) / beta */
 static cx_real huber_delta(const cx_call *c) {
     return (cx_real)(c->given[BETA] ? c->attr[BETA] : c->attr[DELTA]);
 }
@@ -133,8 +124,12 @@ static inline cx_real absolute(cx_real d) {
     return d < 0 ? -d : d;
 }
 
-PAIR_LOSS(cx_mse, 0, 1, d *d, 2 * d)
-PAIR_LOSS(cx_mae, 0, 1, absolute(d), d > 0 ? 1 : (d < 0 ? -1 : d)) /* d: 0, or NaN */
-PAIR_LOSS(cx_huber, huber_delta(c), (c->given[BETA] ? 1 / c->attr[BETA] : 1),
+PAIR_LOSS(cx_mse, 0, 0, 1.0, d *d, 2 * d)
+PAIR_LOSS(cx_mae, 0, 0, 1.0, absolute(d), d > 0 ? 1 : (d < 0 ? -1 : d)) /* d: 0, or NaN */
+PAIR_LOSS(cx_huber, HUBER_REDUCTION, huber_delta(c), (c->given[BETA] ? 1 / c->attr[BETA] : 1),
           absolute(d) > p ? p * (absolute(d) - (cx_real)0.5 * p) : (cx_real)0.5 * d * d,
           d > p ? p : (d < -p ? -p : d))
+
+/* max(x, 0) - x t + log(1 + exp(-|x|)): no overflow, no log of zero */
+PAIR_LOSS(cx_bce_with_logits, 0, 0, 1.0, (x < 0 ? 0 : x) - x * t + cx_log1p(cx_exp(x < 0 ? x : -x)),
+          cx_sigmoid(x) - t)

@@ -19,6 +19,14 @@
 #define DIM(n)                                                                                     \
     { n, 0, -1, 2147483647.0, true }
 
+/* 0: mean, 1: sum */
+#define REDUCTION                                                                                  \
+    { "reduction", 0, 0, 1, true }
+#define STATE(n)                                                                                   \
+    { n, CX_IN_STATE, false }
+#define COUNT(n, value)                                                                            \
+    { n, value, 0, 65536, true }
+
 /* clang-format off */
 const cx_op cx_op_table[] = {
     {"linear", {R("x"), R("w"), R_OPT("b")}, {"y"}, {{0}}, F(cx_linear)},
@@ -42,10 +50,19 @@ const cx_op cx_op_table[] = {
     {"concat", {R("a"), R("b"), R_OPT("c"), R_OPT("d"), R_OPT("e"), R_OPT("f"), R_OPT("g"), R_OPT("h")}, {"y"}, {{0}}, F(cx_concat)},
     {"layernorm", {R("x"), R_OPT("w"), R_OPT("b")}, {"y"}, {{"eps", 1e-5, 0, 1, false}, {"dims", 1, 1, CX_RANK_MAX, true}}, F(cx_layernorm)},
     {"lstm_layernorm", {R("x"), R_OPT("h0"), R_OPT("c0"), R("w_ih"), R("w_hh"), R("g1"), R("b1"), R("g2"), R("b2"), R("g3"), R("b3")}, {"y", "h", "c"}, {{"eps", 1e-5, 0, 1, false}}, F(cx_lstm_layernorm), .reads_output = true},
-    {"cross_entropy", {R("x"), INT("target")}, {"y"}, {{"label_smoothing", 0, 0, 1, false}, {"ignore_index", -100, -2147483648.0, 2147483647.0, true}}, F(cx_cross_entropy), .check = cx_cross_entropy_check},
-    {"mse", {R("x"), DATA("target")}, {"y"}, {{0}}, F(cx_mse)},
-    {"mae", {R("x"), DATA("target")}, {"y"}, {{0}}, F(cx_mae)},
-    {"huber", {R("x"), DATA("target")}, {"y"}, {{"delta", 1, 1e-30, BIG, false}, {"beta", 1, 1e-30, BIG, false}}, F(cx_huber)},
+    {"cross_entropy", {R("x"), INT("target")}, {"y"}, {{"label_smoothing", 0, 0, 1, false}, {"ignore_index", -100, -2147483648.0, 2147483647.0, true}, REDUCTION}, F(cx_cross_entropy), .check = cx_cross_entropy_check},
+    {"mse", {R("x"), DATA("target")}, {"y"}, {REDUCTION}, F(cx_mse)},
+    {"mae", {R("x"), DATA("target")}, {"y"}, {REDUCTION}, F(cx_mae)},
+    {"huber", {R("x"), DATA("target")}, {"y"}, {{"delta", 1, 1e-30, BIG, false}, {"beta", 1, 1e-30, BIG, false}, REDUCTION}, F(cx_huber)},
+    {"bce_with_logits", {R("x"), DATA("target")}, {"y"}, {REDUCTION}, F(cx_bce_with_logits)},
+    {"conv2d", {R("x"), R("w"), R_OPT("b")}, {"y"}, {{"stride", 1, 1, 65536, true}, COUNT("padding", 0), {"groups", 1, 1, 65536, true}, {"dilation", 1, 1, 65536, true}}, F(cx_conv2d)},
+    {"maxpool2d", {R("x")}, {"y"}, {{"kernel", 2, 1, 65536, true}, COUNT("stride", 0), COUNT("padding", 0)}, F(cx_maxpool2d)},
+    {"avgpool2d", {R("x")}, {"y"}, {{"kernel", 2, 1, 65536, true}, COUNT("stride", 0), COUNT("padding", 0), {"global", 0, 0, 1, true}, {"count_include_pad", 1, 0, 1, true}}, F(cx_avgpool2d)},
+    {"batchnorm", {R("x"), R_OPT("w"), R_OPT("b"), STATE("running_mean"), STATE("running_var")}, {"y"}, {{"eps", 1e-5, 0, 1, false}, {"momentum", 0.1, 0, 1, false}}, F(cx_batchnorm)},
+    {"groupnorm", {R("x"), R_OPT("w"), R_OPT("b")}, {"y"}, {{"eps", 1e-5, 0, 1, false}, {"groups", 1, 1, 65536, true}}, F(cx_groupnorm)},
+    {"softmax", {R("x")}, {"y"}, {{0}}, F(cx_softmax), .in_place = true, .reads_output = true},
+    {"log_softmax", {R("x")}, {"y"}, {{0}}, F(cx_log_softmax), .in_place = true, .reads_output = true},
+    {"embedding", {INT("idx"), R("w")}, {"y"}, {{0}}, F(cx_embedding), .check = cx_embedding_check},
 };
 /* clang-format on */
 const int cx_op_count = (int)(sizeof cx_op_table / sizeof *cx_op_table);

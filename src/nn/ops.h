@@ -91,6 +91,7 @@ int cx_op_fault(const cx_call *c, cx_error *err, const char *format, ...)
 /* CX_EDATA unless all numbers of integer input k are within low..high (or `also`). */
 int cx_index_check(const cx_call *c, int k, int low, int high, double also, cx_error *err);
 int cx_cross_entropy_check(const cx_call *c, cx_error *err);
+int cx_embedding_check(const cx_call *c, cx_error *err);
 /* "[4,6]" into out; returns out. */
 const char *cx_shape_text(const cx_shape *shape, char *out, size_t size);
 bool cx_shape_equal(const cx_shape *a, const cx_shape *b);
@@ -111,6 +112,10 @@ void cx_rows_sum(cx_real *db, const cx_real *y, int rows, int cols, bool add);
 /* dx (+)= v */
 void cx_give(cx_real *dx, const cx_real *v, int n, bool add);
 void cx_zero(cx_real *x, size_t n);
+/* sum of n numbers */
+cx_real cx_total(const cx_real *x, int n);
+/* y = softmax(x) of one row (y may be x); returns log sum exp x. */
+cx_real cx_softmax_row(cx_real *y, const cx_real *x, int n);
 
 /* --- the families: X(function prefix) declares shape, forward and backward --- */
 #define CX_DECLARE_OP(f)                                                                           \
@@ -147,5 +152,14 @@ CX_DECLARE_OP(cx_cross_entropy)
 CX_DECLARE_OP(cx_mse)
 CX_DECLARE_OP(cx_mae)
 CX_DECLARE_OP(cx_huber)
+CX_DECLARE_OP(cx_bce_with_logits)
+CX_DECLARE_OP(cx_conv2d)
+CX_DECLARE_OP(cx_maxpool2d)
+CX_DECLARE_OP(cx_avgpool2d)
+CX_DECLARE_OP(cx_batchnorm)
+CX_DECLARE_OP(cx_groupnorm)
+CX_DECLARE_OP(cx_softmax)
+CX_DECLARE_OP(cx_log_softmax)
+CX_DECLARE_OP(cx_embedding)
 
 #endif

@@ -77,6 +77,18 @@ static inline cx_real cx_dot(const cx_real *a, const cx_real *b, int n) {
     return r;
 }
 
+/* sum of a (b - m) */
+static inline cx_real cx_dot_shifted(const cx_real *a, const cx_real *b, cx_real m, int n) {
+    cx_vec s = {0}, mv = cx_vset(m);
+    int i = 0;
+    for (; i + CX_LANES <= n; i += CX_LANES)
+        s = CX_VFMA(cx_vload(a + i), cx_vload(b + i) - mv, s);
+    cx_real r = cx_vsum(s);
+    for (; i < n; i++)
+        r += a[i] * (b[i] - m);
+    return r;
+}
+
 /* sum of (a - m)^2 */
 static inline cx_real cx_sum_squares(const cx_real *a, cx_real m, int n) {
     cx_vec s = {0}, mv = cx_vset(m);

@@ -16,8 +16,9 @@ typedef enum { CX_SPLIT_TRAIN, CX_SPLIT_VALIDATION, CX_SPLIT_TEST } cx_split;
 
 /* Data sets that are opened once per process and shared by its tasks, read only. */
 typedef struct cx_data_store cx_data_store;
-/* Opens what config's task entries name (all choices of their `data` parameter).
- * CX_EDATA with the file and the fault. */
+/* Opens what config's task entries name (all choices of their `data` parameter), and
+ * prepares every view of it (resolution, whitening) that they can draw. CX_EDATA with
+ * the file and the fault; CX_ECONFIG for a view that there is not. */
 int cx_data_store_open(const cx_config *config, cx_data_store **store, cx_error *err);
 void cx_data_store_close(cx_data_store *store);
 
@@ -41,30 +42,41 @@ typedef struct {
     /* Loss below which nothing can go (noisy quadratics: at the optimum), subtracted
      * by the reward. 0 where unknown. */
     double (*optimum)(const cx_task *task);
-    /* Rough cost of one training step in floating-point operations, from the spec alone. */
+    /* Rough cost of one training step in floating-point operations, from the spec alone:
+     * forward, backward, and an Adam-like update. Every operator counts 0.1 MFLOP besides
+     * (its call, its memory), so that tiny networks do not pass for free. */
     double (*flops_per_step)(const cx_task_spec *spec, const cx_config *config);
+    /* Inner steps of one outer step, from the spec alone (data sets are taken to have
+     * their full size). NULL: the parameter inner_per_outer. */
+    int (*inner_per_outer)(const cx_task_spec *spec, const cx_config *config);
 } cx_task_family;
 
-/* What all families share; families extend it (see tasks/family.h). */
+/* What all families share; families extend it (see tasks/family.h). A task is used by
+ * one thread at a time. cx_task_step and cx_task_evaluate allocate nothing. */
 struct cx_task {
     const cx_task_family *family;
     cx_task_spec spec;
-    int outer_steps;           /* K */
-    int inner_steps;           /* inner steps of the whole run, a multiple of K */
-    cx_graph *graph;           /* training graph; its tensors define the flat block */
+    int outer_steps;                 /* K */
+    int inner_steps;                 /* inner steps of the whole run, a multiple of K */
+    cx_graph *graph;                 /* training graph; its tensors define the flat block */
     size_t param_count, state_count; /* numbers: trainable part; whole block */
-    void *own;                 /* the family's */
+    void *own;                       /* the family's */
 };
 
 /* The table of families, in the order of cx_task_spec.family. Families of the
  * paper that are not there yet are listed by name in cx_task_families_missing. */
 int cx_task_family_count(void);
+const char *const *cx_task_families_missing(void); /* NULL-terminated */
 const cx_task_family *cx_task_family_at(int i);
 const cx_family_schema *const *cx_task_schemas(int *n);
 
 /* Draws until the bound episode.max_gflop holds (at most 1,000 attempts, then the
  * cheapest). Depends on (config.seed, instance) alone. */
 void cx_task_sample(const cx_config *config, uint64_t instance, cx_task_spec *spec);
+/* What episode.max_gflop bounds: 1e-9 * flops_per_step * inner steps of the whole run. */
+double cx_task_gflop(const cx_task_spec *spec, const cx_config *config);
+int cx_task_inner_steps(const cx_task_spec *spec, const cx_config *config);
+/* `store` must outlive the task. CX_ECONFIG for a spec outside its schema. */
 int cx_task_create(const cx_task_spec *spec, const cx_config *config, const cx_data_store *store,
                    cx_task **task, cx_error *err);
 void cx_task_destroy(cx_task *task);
@@ -76,7 +88,8 @@ double cx_task_optimum(const cx_task *task);
 /* Identity of everything that a baseline depends on: the spec, and the parts of
  * the configuration that act on inner runs (not policy or PPO). */
 uint64_t cx_task_hash(const cx_task_spec *spec, const cx_config *config);
-/* "images mlp layers=2 width=64 ..." for people. */
+/* "images fashion_mnist mlp layers=2 width=64 ..." for people; parameters left at a
+ * default of 0, 1 or "none" are not named. config may be NULL. */
 void cx_task_describe(const cx_task_spec *spec, const cx_config *config, char *out, size_t size);
 /* Value of a parameter by name; NAN where the family has none so named. */
 double cx_task_value(const cx_task_spec *spec, const char *name);

@@ -1,0 +1,183 @@
+/* 2-d cross-correlation, NCHW: x [N,C,H,W], w [out, C/groups, kh, kw], b [out].
+ * Each image is unfolded into columns [C/groups kh kw][positions] that stay in cache,
+ * followed by one matrix product per group. */
+#include "nn/ops.h"
+
+#include <string.h>
+
+enum { STRIDE, PADDING, GROUPS, DILATION };
+enum { X, W, B };
+
+typedef struct {
+    int n, c, h, w;  /* input */
+    int out, oh, ow; /* output */
+    int kh, kw, stride, padding, dilation, groups;
+    int gc, go;    /* channels of one group: in, out */
+    int k, p;      /* rows and columns of the unfolded image */
+    bool unfolded; /* a 1x1 kernel at stride 1: the image is its own unfolding */
+} geometry;
+
+static geometry read_geometry(const cx_call *c) {
+    const cx_shape *x = &c->in[X].shape, *w = &c->in[W].shape;
+    geometry g = {.n = x->dim[0],
+                  .c = x->dim[1],
+                  .h = x->dim[2],
+                  .w = x->dim[3],
+                  .out = w->dim[0],
+                  .kh = w->dim[2],
+                  .kw = w->dim[3],
+                  .stride = (int)c->attr[STRIDE],
+                  .padding = (int)c->attr[PADDING],
+                  .dilation = (int)c->attr[DILATION],
+                  .groups = (int)c->attr[GROUPS]};
+    g.oh = (g.h + 2 * g.padding - g.dilation * (g.kh - 1) - 1) / g.stride + 1;
+    g.ow = (g.w + 2 * g.padding - g.dilation * (g.kw - 1) - 1) / g.stride + 1;
+    g.gc = g.c / g.groups;
+    g.go = g.out / g.groups;
+    g.k = g.gc * g.kh * g.kw;
+    g.p = g.oh * g.ow;
+    g.unfolded = g.kh == 1 && g.kw == 1 && g.stride == 1 && g.padding == 0;
+    return g;
+}
+
+int cx_conv2d_shape(cx_call *c, cx_error *err) {
+    const cx_shape *x = &c->in[X].shape, *w = &c->in[W].shape;
+    int groups = (int)c->attr[GROUPS];
+    if (x->rank != 4 || w->rank != 4)
+        return cx_op_fault(c, err, "x must be [N,C,H,W], w [out,C/groups,kh,kw]");
+    if (x->dim[1] % groups || w->dim[0] % groups || w->dim[1] != x->dim[1] / groups)
+        return cx_op_fault(c, err, "channels do not fit groups = %d", groups);
+    if (c->in[B].ref >= 0 && (c->in[B].shape.rank != 1 || c->in[B].shape.dim[0] != w->dim[0]))
+        return cx_op_fault(c, err, "b must be [%d]", w->dim[0]);
+    geometry g = read_geometry(c);
+    if (g.h + 2 * g.padding < g.dilation * (g.kh - 1) + 1 ||
+        g.w + 2 * g.padding < g.dilation * (g.kw - 1) + 1)
+        return cx_op_fault(c, err, "the kernel is larger than the padded image");
+    c->out[0].shape = CX_SHAPE(g.n, g.out, g.oh, g.ow);
+    c->temp_size = 2 * (size_t)g.k * (size_t)g.p;
+    c->flops = 2.0 * g.n * g.out * (double)g.k * g.p;
+    return CX_OK;
+}
+
+/* The first and one past the last output position whose input lies inside the image. */
+static void inside(int size, int out, int offset, int stride, int *first, int *last) {
+    int lo = offset >= 0 ? 0 : (-offset + stride - 1) / stride;
+    int hi = size - offset <= 0 ? 0 : (size - offset + stride - 1) / stride;
+    *last = hi < out ? hi : out;
+    *first = lo < *last ? lo : *last;
+}
+
+/* col[gc kh kw][oh ow] from one group of one image */
+static void unfold(const geometry *g, const cx_real *x, cx_real *col) {
+    for (int c = 0; c < g->gc; c++)
+        for (int ky = 0; ky < g->kh; ky++)
+            for (int kx = 0; kx < g->kw; kx++, col += g->p) {
+                int oy = ky * g->dilation - g->padding, ox = kx * g->dilation - g->padding;
+                int y0, y1, x0, x1, s = g->stride;
+                inside(g->h, g->oh, oy, s, &y0, &y1);
+                inside(g->w, g->ow, ox, s, &x0, &x1);
+                cx_zero(col, (size_t)(y0 * g->ow));
+                for (int y = y0; y < y1; y++) {
+                    const cx_real *row =
+                        x + ((size_t)c * (size_t)g->h + (size_t)(y * s + oy)) * (size_t)g->w;
+                    cx_real *to = col + y * g->ow;
+                    for (int i = 0; i < x0; i++)
+                        to[i] = 0;
+                    if (s == 1)
+                        for (int i = x0; i < x1; i++)
+                            to[i] = row[i + ox];
+                    else
+                        for (int i = x0; i < x1; i++)
+                            to[i] = row[i * s + ox];
+                    for (int i = x1; i < g->ow; i++)
+                        to[i] = 0;
+                }
+                cx_zero(col + y1 * g->ow, (size_t)((g->oh - y1) * g->ow));
+            }
+}
+
+/* dx += fold(col), the transpose of unfold */
+static void fold(const geometry *g, const cx_real *col, cx_real *dx) {
+    for (int c = 0; c < g->gc; c++)
+        for (int ky = 0; ky < g->kh; ky++)
+            for (int kx = 0; kx < g->kw; kx++, col += g->p) {
+                int oy = ky * g->dilation - g->padding, ox = kx * g->dilation - g->padding;
+                int y0, y1, x0, x1, s = g->stride;
+                inside(g->h, g->oh, oy, s, &y0, &y1);
+                inside(g->w, g->ow, ox, s, &x0, &x1);
+                for (int y = y0; y < y1; y++) {
+                    cx_real *row =
+                        dx + ((size_t)c * (size_t)g->h + (size_t)(y * s + oy)) * (size_t)g->w;
+                    const cx_real *from = col + y * g->ow;
+                    for (int i = x0; i < x1; i++)
+                        row[i * s + ox] += from[i];
+                }
+            }
+}
+
+static void add_bias(const geometry *g, const cx_real *b, cx_real *y) {
+    for (int o = 0; o < g->out; o++)
+        for (int i = 0; i < g->p; i++)
+            y[o * g->p + i] = b[o];
+}
+
+void cx_conv2d_forward(cx_call *c, cx_rng *rng) {
+    (void)rng;
+    geometry g = read_geometry(c);
+    size_t image = (size_t)(g.c * g.h) * (size_t)g.w, result = (size_t)g.out * (size_t)g.p;
+    for (int n = 0; n < g.n; n++) {
+        cx_real *y = c->out[0].value + (size_t)n * result;
+        if (c->in[B].value)
+            add_bias(&g, c->in[B].value, y);
+        for (int q = 0; q < g.groups; q++) {
+            const cx_real *x =
+                c->in[X].value + (size_t)n * image + (size_t)q * (size_t)(g.gc * g.h) * (size_t)g.w;
+            if (!g.unfolded)
+                unfold(&g, x, c->temp);
+            cx_gemm(false, false, g.go, g.p, g.k, c->in[W].value + (size_t)(q * g.go) * (size_t)g.k,
+                    g.k, g.unfolded ? x : c->temp, g.p, c->in[B].value ? 1 : 0,
+                    y + (size_t)(q * g.go) * (size_t)g.p, g.p);
+        }
+    }
+}
+
+static void bias_backward(const geometry *g, const cx_real *dy, cx_real *db, bool add) {
+    if (!add)
+        cx_zero(db, (size_t)g->out);
+    for (int n = 0; n < g->n; n++)
+        for (int o = 0; o < g->out; o++, dy += g->p)
+            db[o] += cx_total(dy, g->p);
+}
+
+void cx_conv2d_backward(cx_call *c) {
+    geometry g = read_geometry(c);
+    size_t image = (size_t)(g.c * g.h) * (size_t)g.w, result = (size_t)g.out * (size_t)g.p;
+    cx_real *dw = c->in[W].grad, *col = c->temp, *dcol = col + (size_t)g.k * (size_t)g.p;
+    if (c->in[B].grad)
+        bias_backward(&g, c->out[0].grad, c->in[B].grad, c->in[B].add);
+    if (c->in[X].grad && !c->in[X].add && !g.unfolded)
+        cx_zero(c->in[X].grad, (size_t)g.n * image);
+    for (int n = 0; n < g.n; n++)
+        for (int q = 0; q < g.groups; q++) {
+            size_t at = (size_t)n * image + (size_t)q * (size_t)(g.gc * g.h) * (size_t)g.w;
+            const cx_real *x = c->in[X].value + at;
+            const cx_real *dy =
+                c->out[0].grad + (size_t)n * result + (size_t)(q * g.go) * (size_t)g.p;
+            size_t wq = (size_t)(q * g.go) * (size_t)g.k;
+            if (dw) {
+                if (!g.unfolded)
+                    unfold(&g, x, col);
+                cx_gemm(false, true, g.go, g.k, g.p, dy, g.p, g.unfolded ? x : col, g.p,
+                        n || c->in[W].add ? 1 : 0, dw + wq, g.k);
+            }
+            if (!c->in[X].grad)
+                continue;
+            if (g.unfolded) {
+                cx_gemm(true, false, g.k, g.p, g.go, c->in[W].value + wq, g.k, dy, g.p,
+                        c->in[X].add ? 1 : 0, c->in[X].grad + at, g.p);
+                continue;
+            }
+            cx_gemm(true, false, g.k, g.p, g.go, c->in[W].value + wq, g.k, dy, g.p, 0, dcol, g.p);
+            fold(&g, dcol, c->in[X].grad + at);
+        }
+}

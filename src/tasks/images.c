@@ -1,0 +1,408 @@
+/* Image classification by small networks (tasks/images_net.h) on Fashion-MNIST, MNIST
+ * or KMNIST. Training batch number s takes the examples s B .. s B + B - 1 of an
+ * endless row of epochs, each a permutation of the task's training subset, so that any
+ * batch can be made without those before it. */
+#include "base/arena.h"
+#include "tasks/family.h"
+#include "tasks/images_net.h"
+#include "tasks/permute.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const cx_image_set_words[CX_IMAGE_SETS + 1] = {"fashion_mnist", "mnist", "kmnist",
+                                                           NULL};
+
+/* clang-format off */
+#define IMAGE_PARAMS(X) \
+    CX_COMMON_PARAMS(X) \
+    X(DATA, "data", cx_image_set_words, 0, 0, 0, true, "the data set") \
+    X(ARCHITECTURE, "architecture", cx_image_architecture_words, 0, 0, 0, true, "kind of network") \
+    X(LAYERS, "layers", NULL, 0, CX_IMAGE_LAYERS_MAX, 2, true, "hidden layers (mlp), convolutions (cnn: 1 or more)") \
+    X(WIDTH, "width", NULL, 0, CX_IMAGE_WIDTH_MAX, 0, true, "mlp: hidden units; cnn: first channels / 8, at most 64; 0: 64 and 2") \
+    X(NORM, "norm", cx_image_norm_words, 0, 0, 0, true, "normalization of the hidden layers") \
+    X(ACTIVATION, "activation", cx_image_activation_words, 0, 0, 0, true, "of the hidden layers") \
+    X(LOSS, "loss", cx_image_loss_words, 0, 0, 0, true, "regression losses act on one-hot targets") \
+    X(DROPOUT, "dropout", NULL, 0, 0.95, 0, false, "share of hidden units dropped in training") \
+    X(BATCH_SIZE, "batch_size", NULL, 1, 4096, 64, true, "training examples of an inner step") \
+    X(RESOLUTION, "resolution", NULL, 7, 28, 28, true, "side of the images in pixels: 28, 14 or 7") \
+    X(WHITEN, "whiten", NULL, 0, 1, 0, true, "1: decorrelated pixels; resolution 14 and 7 only") \
+    X(INPUT_SCALE, "input_scale", NULL, 1e-3, 1e3, 1, false, "factor of the normalized pixels") \
+    X(LOSS_SCALE, "loss_scale", NULL, 1e-6, 1e6, 1, false, "factor of the loss, in training and evaluation") \
+    X(LABEL_NOISE, "label_noise", NULL, 0, 1, 0, false, "share of training labels drawn anew, uniformly") \
+    X(EPOCHS, "epochs", NULL, 0, 1000, 0, false, "length of the run; 0: inner_per_outer says it") \
+    X(TRAIN_EXAMPLES, "train_examples", NULL, 1, 1e6, 50000, true, "training subset; at most what the split has")
+/* clang-format on */
+
+enum {
+#define X(id, ...) id,
+    IMAGE_PARAMS(X)
+#undef X
+        N_PARAMS
+};
+
+static const cx_param_schema params[] = {
+#define X(id, name, words, low, high, fallback, whole, help)                                       \
+    {name, words, low, high, fallback, whole, help},
+    IMAGE_PARAMS(X)
+#undef X
+};
+
+const cx_family_schema cx_family_images_schema = {
+    "images", "image classification by small networks", N_PARAMS, params};
+
+/* Examples of an evaluation's pass; a cnn's maps would leave the caches. */
+enum { EVAL_MLP = 256, EVAL_CNN = 64, FILES_TRAIN = 60000 };
+static const double params_max = 1e8, activations_max = 5e8;
+
+/* A graph with the arrays that are filled before each pass. */
+typedef struct {
+    cx_graph *graph;
+    cx_image_refs refs;
+    int batch;
+} pass;
+
+typedef struct {
+    const cx_images *images;
+    const cx_image_view *view;
+    cx_image_net net;
+    pass train, eval;
+    uint32_t subset;     /* training examples of the task */
+    cx_permute choose;   /* its first `subset` places are the subset */
+    cx_permute order[3]; /* in which each split is evaluated */
+    uint64_t epoch;      /* that `shuffle` belongs to */
+    cx_permute shuffle;
+    double label_noise, loss_scale;
+    float input_scale;
+} images_task;
+
+const char *cx_image_set_path(const cx_config *config, int set) {
+    const char *const paths[CX_IMAGE_SETS] = {config->data.fashion_mnist, config->data.mnist,
+                                              config->data.kmnist};
+    return paths[set];
+}
+
+static cx_image_net net_of(const cx_task_spec *spec) {
+    const double *v = spec->value;
+    return (cx_image_net){.architecture = (int)v[ARCHITECTURE],
+                          .layers = (int)v[LAYERS],
+                          .width = (int)v[WIDTH],
+                          .norm = (int)v[NORM],
+                          .activation = (int)v[ACTIVATION],
+                          .loss = (int)v[LOSS],
+                          .side = (int)v[RESOLUTION],
+                          .dropout = v[DROPOUT]};
+}
+
+/* --- what follows from the spec alone --- */
+
+static int steps_per_outer(const cx_task_spec *spec, double examples) {
+    const double *v = spec->value;
+    if (!(v[EPOCHS] > 0))
+        return (int)v[INNER_PER_OUTER];
+    double n = fmin(v[TRAIN_EXAMPLES], examples);
+    return (int)fmax(1, round(v[EPOCHS] * n / v[BATCH_SIZE] / v[OUTER_STEPS]));
+}
+
+static int inner_per_outer(const cx_task_spec *spec, const cx_config *config) {
+    return steps_per_outer(spec, FILES_TRAIN - config->data.validation_examples);
+}
+
+static double flops_per_step(const cx_task_spec *spec, const cx_config *config) {
+    (void)config;
+    cx_image_net net = net_of(spec);
+    cx_image_net_cost c = cx_image_net_measure(&net);
+    /* forward and twice as much backward; about 10 operations for each number that is
+     * passed on, forward and backward */
+    return spec->value[BATCH_SIZE] * (6 * c.products + 20 * c.activations) +
+           CX_FLOPS_PER_UPDATE * c.params + CX_FLOPS_PER_OPERATOR * c.operators;
+}
+
+static int check(const cx_task_spec *spec, cx_error *err) {
+    const double *v = spec->value;
+    cx_image_net net = net_of(spec);
+    const char *fault = cx_image_net_fault(&net, (int)v[BATCH_SIZE]);
+    if (!fault)
+        fault = cx_image_want_fault((cx_image_want){net.side, v[WHITEN] > 0});
+    if (fault)
+        return cx_fail(err, CX_ECONFIG, "images: %s", fault);
+    cx_image_net_cost c = cx_image_net_measure(&net);
+    if (c.params > params_max || c.activations * v[BATCH_SIZE] > activations_max)
+        return cx_fail(err, CX_ECONFIG,
+                       "images: a network of %.3g parameters and %.3g activations; at most %.0e "
+                       "and %.0e are right",
+                       c.params, c.activations * v[BATCH_SIZE], params_max, activations_max);
+    return CX_OK;
+}
+
+/* --- creation --- */
+
+static int build(pass *p, const cx_image_net *net, int batch, bool forward_only, cx_error *err) {
+    p->graph = cx_graph_create();
+    if (!p->graph)
+        return cx_fail(err, CX_ENOMEM, "no memory for a graph");
+    p->batch = batch;
+    p->refs = cx_image_net_build(net, batch, !forward_only, p->graph);
+    return cx_graph_plan(p->graph, forward_only, err);
+}
+
+static int find_data(const cx_task_spec *spec, const cx_data_store *store, images_task *t,
+                     cx_error *err) {
+    int set = (int)spec->value[DATA];
+    cx_image_want want = {t->net.side, spec->value[WHITEN] > 0};
+    t->images = store ? store->images[set] : NULL;
+    t->view = t->images ? cx_images_view(t->images, want) : NULL;
+    if (!t->view)
+        return cx_fail(err, CX_ESTATE,
+                       "images: %s at resolution %d%s is not open; the configuration that the data "
+                       "were opened for does not name it",
+                       cx_image_set_words[set], want.side, want.whiten ? ", whitened," : "");
+    return CX_OK;
+}
+
+static int create(const cx_task_spec *spec, const cx_config *config, const cx_data_store *store,
+                  cx_task *task, cx_error *err) {
+    (void)config;
+    const double *v = spec->value;
+    int rc = check(spec, err);
+    if (rc)
+        return rc;
+    images_task *t = calloc(1, sizeof *t);
+    if (!t)
+        return cx_fail(err, CX_ENOMEM, "no memory for a task");
+    task->own = t;
+    t->net = net_of(spec);
+    rc = find_data(spec, store, t, err);
+    if (rc)
+        return rc;
+    t->label_noise = v[LABEL_NOISE];
+    t->loss_scale = v[LOSS_SCALE];
+    t->input_scale = (float)v[INPUT_SCALE];
+    uint32_t n = cx_images_count(t->images, CX_SPLIT_TRAIN);
+    t->subset = v[TRAIN_EXAMPLES] < n ? (uint32_t)v[TRAIN_EXAMPLES] : n;
+    task->inner_steps = task->outer_steps * steps_per_outer(spec, n);
+    cx_rng rng = cx_rng_make(spec->seed, 0, CX_STREAM_DATA);
+    t->choose = cx_permute_make(n, &rng);
+    rng = cx_rng_make(spec->seed, 0, CX_STREAM_EVAL);
+    t->order[CX_SPLIT_TRAIN] = cx_permute_make(t->subset, &rng);
+    for (int s = CX_SPLIT_VALIDATION; s <= CX_SPLIT_TEST; s++)
+        t->order[s] = cx_permute_make(cx_images_count(t->images, s), &rng);
+    t->epoch = UINT64_MAX;
+    rc = build(&t->train, &t->net, (int)v[BATCH_SIZE], false, err);
+    task->graph = t->train.graph; /* the task's to destroy */
+    if (!rc)
+        rc = build(&t->eval, &t->net, t->net.architecture == CX_IMAGE_CNN ? EVAL_CNN : EVAL_MLP,
+                   true, err);
+    if (rc)
+        return rc;
+    if (cx_graph_state_count(t->train.graph) != cx_graph_state_count(t->eval.graph))
+        return cx_fail(err, CX_ESTATE, "images: training and evaluation differ in parameters");
+    return CX_OK;
+}
+
+static void destroy(cx_task *task) {
+    images_task *t = task->own;
+    if (!t)
+        return;
+    cx_graph_destroy(t->eval.graph);
+    free(t);
+    task->own = NULL;
+}
+
+/* --- training --- */
+
+static void put_example(const images_task *t, const pass *p, int row, uint32_t example) {
+    float *x = cx_graph_value(p->graph, p->refs.x);
+    size_t at = (size_t)row * (size_t)t->view->n_pixels;
+    cx_image_view_copy(t->view, example, t->input_scale, x + at);
+}
+
+static void put_target(const pass *p, int row, int label) {
+    if (p->refs.labels >= 0) {
+        cx_graph_value_int(p->graph, p->refs.labels)[row] = label;
+        return;
+    }
+    float *target = cx_graph_value(p->graph, p->refs.target) + row * CX_IMAGE_CLASSES;
+    for (int i = 0; i < CX_IMAGE_CLASSES; i++)
+        target[i] = i == label ? 1.0f : 0.0f;
+}
+
+/* The label that training sees: noise belongs to the task and the example. */
+static int noisy_label(const images_task *t, uint64_t seed, uint32_t example) {
+    if (t->label_noise > 0) {
+        cx_rng rng = cx_rng_make(seed, 1 + (uint64_t)example, CX_STREAM_DATA);
+        if (cx_rng_uniform(&rng) < t->label_noise)
+            return (int)cx_rng_below(&rng, CX_IMAGE_CLASSES);
+    }
+    return cx_images_label(t->images, example);
+}
+
+/* Number i of the task's training subset. */
+static uint32_t chosen(const images_task *t, uint32_t i) {
+    return t->subset < t->choose.n ? cx_permute_at(&t->choose, i) : i;
+}
+
+/* Example `position` of the endless row of epochs. */
+static uint32_t training_example(images_task *t, uint64_t seed, uint64_t position) {
+    uint64_t epoch = position / t->subset;
+    if (epoch != t->epoch) {
+        cx_rng rng = cx_rng_make(seed, epoch, CX_STREAM_BATCH);
+        t->shuffle = cx_permute_make(t->subset, &rng);
+        t->epoch = epoch;
+    }
+    return chosen(t, cx_permute_at(&t->shuffle, (uint32_t)(position % t->subset)));
+}
+
+static double step(cx_task *task, float *block, float *grads, uint32_t number) {
+    images_task *t = task->own;
+    const pass *p = &t->train;
+    uint64_t seed = task->spec.seed, first = (uint64_t)number * (uint64_t)p->batch;
+    for (int i = 0; i < p->batch; i++) {
+        uint32_t e = training_example(t, seed, first + (uint64_t)i);
+        put_example(t, p, i, e);
+        put_target(p, i, noisy_label(t, seed, e));
+    }
+    cx_rng rng = cx_rng_make(seed, number, CX_STREAM_DROPOUT);
+    cx_graph_bind(p->graph, block, grads);
+    cx_graph_forward(p->graph, CX_TRAIN, &rng);
+    double loss = *cx_graph_value(p->graph, p->refs.loss);
+    cx_graph_zero_grads(p->graph);
+    *cx_graph_grad(p->graph, p->refs.loss) = (float)t->loss_scale;
+    cx_graph_backward(p->graph);
+    return t->loss_scale * loss;
+}
+
+/* --- evaluation --- */
+
+static bool is_right(const float *logits, int label) {
+    for (int i = 0; i < CX_IMAGE_CLASSES; i++) /* the first of equals counts; a NaN is wrong */
+        if (i != label && !(i < label ? logits[i] < logits[label] : logits[i] <= logits[label]))
+            return false;
+    return true;
+}
+
+static uint32_t evaluated_example(const images_task *t, cx_split split, uint32_t i) {
+    i = cx_permute_at(&t->order[split], i);
+    return split == CX_SPLIT_TRAIN ? chosen(t, i) : cx_images_first(t->images, split) + i;
+}
+
+static double evaluate(cx_task *task, float *block, cx_split split, int examples, double *metric) {
+    images_task *t = task->own;
+    const pass *p = &t->eval;
+    uint32_t all = split == CX_SPLIT_TRAIN ? t->subset : cx_images_count(t->images, split);
+    uint32_t n = examples > 0 && (uint32_t)examples < all ? (uint32_t)examples : all, right = 0;
+    int label[EVAL_MLP];
+    double sum = 0;
+    cx_graph_bind(p->graph, block, NULL);
+    for (uint32_t start = 0; start < n; start += (uint32_t)p->batch) {
+        /* the rows of a last batch that is not full hold examples of the one before it,
+         * and are not counted */
+        uint32_t rows = n - start < (uint32_t)p->batch ? n - start : (uint32_t)p->batch;
+        for (uint32_t i = 0; i < rows; i++) {
+            uint32_t e = evaluated_example(t, split, start + i);
+            put_example(t, p, (int)i, e);
+            label[i] = cx_images_label(t->images, e);
+        }
+        cx_graph_forward(p->graph, CX_EVAL, NULL);
+        const float *logits = cx_graph_value(p->graph, p->refs.logits);
+        for (uint32_t i = 0; i < rows; i++, logits += CX_IMAGE_CLASSES) {
+            sum += cx_image_row_loss(t->net.loss, logits, label[i]);
+            right += is_right(logits, label[i]);
+        }
+    }
+    if (metric)
+        *metric = (double)right / n;
+    return t->loss_scale * sum / n;
+}
+
+const cx_task_family cx_family_images = {.schema = &cx_family_images_schema,
+                                         .create = create,
+                                         .destroy = destroy,
+                                         .step = step,
+                                         .evaluate = evaluate,
+                                         .flops_per_step = flops_per_step,
+                                         .inner_per_outer = inner_per_outer};
+
+/* --- what an entry of the configuration can draw --- */
+
+/* The values of a distribution of few; 0 where it has not few. */
+static int values_of(const cx_dist *d, double out[CX_CHOICES_MAX]) {
+    if (d->kind == CX_DIST_CONSTANT) {
+        out[0] = d->low;
+        return 1;
+    }
+    if (d->kind == CX_DIST_CHOICE) {
+        for (int i = 0; i < d->n_choices && i < CX_CHOICES_MAX; i++)
+            out[i] = d->choice[i];
+        return d->n_choices < CX_CHOICES_MAX ? d->n_choices : CX_CHOICES_MAX;
+    }
+    double n = d->high - d->low + 1;
+    if ((d->kind != CX_DIST_INT && d->kind != CX_DIST_LOG_INT) || !(n >= 1 && n <= CX_CHOICES_MAX))
+        return 0;
+    for (int i = 0; i < (int)n; i++)
+        out[i] = d->low + i;
+    return (int)n;
+}
+
+static double end_of(const cx_dist *d, bool high) {
+    double v[CX_CHOICES_MAX];
+    int n = values_of(d, v);
+    if (n == 0)
+        return high ? d->high : d->low;
+    double end = v[0];
+    for (int i = 1; i < n; i++)
+        end = high ? fmax(end, v[i]) : fmin(end, v[i]);
+    return end;
+}
+
+/* Networks at the ends of the ranges: the first fault found, or NULL. */
+static const char *net_fault_of(const cx_dist *p) {
+    double arch[CX_CHOICES_MAX], norms[CX_CHOICES_MAX];
+    int n_arch = values_of(&p[ARCHITECTURE], arch), n_norm = values_of(&p[NORM], norms);
+    const char *fault = NULL;
+    for (int i = 0; i < n_arch * n_norm * 2 && !fault; i++) {
+        cx_image_net net = {.architecture = (int)arch[i / 2 % n_arch],
+                            .norm = (int)norms[i / 2 / n_arch],
+                            .layers = (int)end_of(&p[LAYERS], i % 2),
+                            .width = (int)end_of(&p[WIDTH], true),
+                            .side = 7};
+        fault = cx_image_net_fault(&net, (int)end_of(&p[BATCH_SIZE], false));
+    }
+    return fault;
+}
+
+static void add_want(cx_image_want *wants, int *n, cx_image_want want) {
+    for (int i = 0; i < *n; i++)
+        if (wants[i].side == want.side && wants[i].whiten == want.whiten)
+            return;
+    if (*n < CX_IMAGE_WANTS_MAX)
+        wants[(*n)++] = want;
+}
+
+int cx_family_images_wants(const cx_config *config, int entry,
+                           cx_image_want wants[CX_IMAGE_SETS][CX_IMAGE_WANTS_MAX],
+                           int n[CX_IMAGE_SETS], cx_error *err) {
+    const cx_task_entry *t = &config->tasks[entry];
+    double sets[CX_CHOICES_MAX], sides[CX_CHOICES_MAX], whitens[CX_CHOICES_MAX];
+    int n_sets = values_of(&t->param[DATA], sets),
+        n_sides = values_of(&t->param[RESOLUTION], sides);
+    int n_whitens = values_of(&t->param[WHITEN], whitens);
+    const char *fault = net_fault_of(t->param);
+    if (!n_sets || !n_sides || !n_whitens)
+        fault = "data, resolution and whiten must be constants or lists of choices";
+    for (int i = 0; i < n_sides * n_whitens && !fault; i++) {
+        cx_image_want want = {(int)sides[i % n_sides], whitens[i / n_sides] > 0};
+        fault = cx_image_want_fault(want);
+        for (int k = 0; k < n_sets && !fault; k++) {
+            int set = (int)sets[k];
+            if (set < 0 || set >= CX_IMAGE_SETS)
+                fault = "unknown data set";
+            else
+                add_want(wants[set], &n[set], want);
+        }
+    }
+    if (fault)
+        return cx_fail(err, CX_ECONFIG, "tasks.%d (%s): %s", entry, t->name, fault);
+    return CX_OK;
+}

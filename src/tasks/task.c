@@ -1,0 +1,269 @@
+#include "base/hash.h"
+#include "base/text.h"
+#include "tasks/family.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Goes up whenever the same spec comes to mean another training, so that cached
+ * baselines of the old one are not taken for it. */
+static const uint32_t task_version = 1;
+
+static const cx_task_family *const families[] = {
+#define X(family) &family,
+    CX_FAMILY_TABLE(X)
+#undef X
+};
+enum { N_FAMILIES = sizeof families / sizeof families[0], ATTEMPTS = 1000 };
+
+int cx_task_family_count(void) {
+    return N_FAMILIES;
+}
+
+const cx_task_family *cx_task_family_at(int i) {
+    return i >= 0 && i < N_FAMILIES ? families[i] : NULL;
+}
+
+const cx_family_schema *const *cx_task_schemas(int *n) {
+    static const cx_family_schema *const schemas[] = {
+#define X(family) &family##_schema,
+        CX_FAMILY_TABLE(X)
+#undef X
+    };
+    *n = N_FAMILIES;
+    return schemas;
+}
+
+const char *const *cx_task_families_missing(void) {
+    static const char *const names[] = {"algo", "sentences", "text",   "gpt2",
+                                        "ncf",  "resnet",    "speech", NULL};
+    return names;
+}
+
+static const cx_family_schema *schema_of(const cx_task_spec *spec) {
+    return spec->family < N_FAMILIES ? families[spec->family]->schema : NULL;
+}
+
+/* --- sampling --- */
+
+int cx_task_inner_steps(const cx_task_spec *spec, const cx_config *config) {
+    const cx_task_family *f = families[spec->family];
+    int outer = (int)spec->value[CX_PARAM_OUTER_STEPS];
+    int inner = f->inner_per_outer ? f->inner_per_outer(spec, config)
+                                   : (int)spec->value[CX_PARAM_INNER_PER_OUTER];
+    return outer * inner;
+}
+
+double cx_task_gflop(const cx_task_spec *spec, const cx_config *config) {
+    return 1e-9 * families[spec->family]->flops_per_step(spec, config) *
+           cx_task_inner_steps(spec, config);
+}
+
+void cx_task_sample(const cx_config *config, uint64_t instance, cx_task_spec *spec) {
+    int n;
+    const cx_family_schema *const *schemas = cx_task_schemas(&n);
+    double bound = config->episode.max_gflop, least = INFINITY;
+    for (uint32_t attempt = 0; attempt < ATTEMPTS; attempt++) {
+        cx_task_spec drawn;
+        cx_config_sample_task(config, schemas, instance, attempt, &drawn);
+        double cost = bound > 0 ? cx_task_gflop(&drawn, config) : 0;
+        if (attempt == 0 || cost < least) {
+            *spec = drawn;
+            least = cost;
+        }
+        if (!(cost > bound)) {
+            *spec = drawn;
+            return;
+        }
+    }
+}
+
+/* --- a task's life --- */
+
+/* A spec may come from a file or from another rank: nothing in it is believed. */
+static int check_spec(const cx_task_spec *spec, cx_error *err) {
+    const cx_family_schema *s = schema_of(spec);
+    if (!s)
+        return cx_fail(err, CX_ECONFIG, "task family number %u; there are %d",
+                       (unsigned)spec->family, N_FAMILIES);
+    for (int i = 0; i < s->n_params; i++) {
+        const cx_param_schema *p = &s->params[i];
+        double v = spec->value[i], low = p->low, high = p->high;
+        if (p->words)
+            for (low = high = 0; p->words[(int)high + 1];)
+                high++;
+        if (!(v >= low && v <= high))
+            return cx_fail(err, CX_ECONFIG, "%s: %s is %g; %g to %g is right", s->name, p->name, v,
+                           low, high);
+        if ((p->whole || p->words) && v != floor(v))
+            return cx_fail(err, CX_ECONFIG, "%s: %s is %g; a whole number is right", s->name,
+                           p->name, v);
+    }
+    return CX_OK;
+}
+
+int cx_task_create(const cx_task_spec *spec, const cx_config *config, const cx_data_store *store,
+                   cx_task **out, cx_error *err) {
+    *out = NULL;
+    int rc = check_spec(spec, err);
+    if (rc)
+        return rc;
+    cx_task *task = calloc(1, sizeof *task);
+    if (!task)
+        return cx_fail(err, CX_ENOMEM, "no memory for a task");
+    task->family = families[spec->family];
+    task->spec = *spec;
+    task->outer_steps = (int)spec->value[CX_PARAM_OUTER_STEPS];
+    task->inner_steps = cx_task_inner_steps(spec, config);
+    rc = task->family->create(spec, config, store, task, err);
+    if (rc) {
+        cx_task_destroy(task);
+        return rc;
+    }
+    task->param_count = cx_graph_param_count(task->graph);
+    task->state_count = cx_graph_state_count(task->graph);
+    *out = task;
+    return CX_OK;
+}
+
+void cx_task_destroy(cx_task *task) {
+    if (!task)
+        return;
+    task->family->destroy(task);
+    cx_graph_destroy(task->graph);
+    free(task);
+}
+
+void cx_task_init(const cx_task *task, float *block) {
+    cx_rng rng = cx_rng_make(task->spec.seed, 0, CX_STREAM_INIT);
+    cx_graph_init(task->graph, block, &rng);
+}
+
+double cx_task_step(cx_task *task, float *block, float *grads, uint32_t step) {
+    return task->family->step(task, block, grads, step);
+}
+
+double cx_task_evaluate(cx_task *task, float *block, cx_split split, int examples, double *metric) {
+    return task->family->evaluate(task, block, split, examples, metric);
+}
+
+double cx_task_optimum(const cx_task *task) {
+    return task->family->optimum ? task->family->optimum(task) : 0;
+}
+
+/* --- identity --- */
+
+typedef struct {
+    unsigned char bytes[4096];
+    size_t used;
+} key;
+
+static void put(key *k, const void *data, size_t size) {
+    if (size > sizeof k->bytes - k->used)
+        size = sizeof k->bytes - k->used;
+    memcpy(k->bytes + k->used, data, size);
+    k->used += size;
+}
+
+static void put_text(key *k, const char *text) {
+    put(k, text, strlen(text) + 1);
+}
+
+static void put_number(key *k, double x) {
+    put(k, &x, sizeof x);
+}
+
+uint64_t cx_task_hash(const cx_task_spec *spec, const cx_config *config) {
+    const cx_family_schema *s = schema_of(spec);
+    key k = {.used = 0};
+    put(&k, &task_version, sizeof task_version);
+    put(&k, &spec->seed, sizeof spec->seed);
+    /* by name: the same task of another configuration has another entry number */
+    put_text(&k, s ? s->name : "");
+    for (int i = 0; s && i < s->n_params; i++) {
+        put_text(&k, s->params[i].name);
+        put_number(&k, spec->value[i]);
+    }
+    double set = cx_task_value(spec, "data");
+    if (s == &cx_family_images_schema && set >= 0 && set < CX_IMAGE_SETS) {
+        put_text(&k, cx_image_set_path(config, (int)set));
+        put_number(&k, config->data.validation_examples);
+    }
+    put_number(&k, config->episode.outer_examples);
+    put_number(&k, config->episode.final_examples);
+    put_number(&k, config->episode.parameter_average);
+    put_number(&k, config->reward.form);
+    put_number(&k, config->reward.max_extensions);
+    put_number(&k, config->reward.length_factor);
+    put_number(&k, config->reward.floor);
+    put_number(&k, config->reward.learning_rates.n);
+    for (int i = 0; i < config->reward.learning_rates.n; i++)
+        put_number(&k, config->reward.learning_rates.value[i]);
+    return cx_hash(k.bytes, k.used, 0);
+}
+
+static void append(char *out, size_t size, const char *text) {
+    size_t used = strlen(out);
+    if (used + 1 < size)
+        (void)snprintf(out + used, size - used, "%s", text);
+}
+
+void cx_task_describe(const cx_task_spec *spec, const cx_config *config, char *out, size_t size) {
+    const cx_family_schema *s = schema_of(spec);
+    char number[40], text[96];
+    if (size == 0)
+        return;
+    (void)snprintf(out, size, "%s", s ? s->name : "unknown family");
+    if (!s)
+        return;
+    if (config && spec->entry < (uint32_t)config->n_tasks &&
+        strcmp(config->tasks[spec->entry].name, s->name) != 0) {
+        (void)snprintf(text, sizeof text, " (%s)", config->tasks[spec->entry].name);
+        append(out, size, text);
+    }
+    for (int i = 0; i < s->n_params; i++) {
+        const cx_param_schema *p = &s->params[i];
+        double v = spec->value[i];
+        if (p->words) {
+            int count = 0;
+            while (p->words[count])
+                count++;
+            const char *word = v >= 0 && v < count ? p->words[(int)v] : "?";
+            (void)snprintf(text, sizeof text, " %s", word);
+            if (strcmp(word, "none") == 0)
+                continue;
+        } else {
+            if (v == p->fallback && (v == 0 || v == 1))
+                continue;
+            (void)snprintf(number, sizeof number, "%.4g", v);
+            if (p->whole)
+                (void)snprintf(number, sizeof number, "%.0f", v);
+            (void)snprintf(text, sizeof text, " %s=%s", p->name, number);
+        }
+        append(out, size, text);
+    }
+}
+
+double cx_task_value(const cx_task_spec *spec, const char *name) {
+    const cx_family_schema *s = schema_of(spec);
+    for (int i = 0; s && i < s->n_params; i++)
+        if (strcmp(s->params[i].name, name) == 0)
+            return spec->value[i];
+    return NAN;
+}
+
+int cx_task_vector_size(void) {
+    return CX_ENTRIES_MAX + CX_TASK_PARAMS_MAX;
+}
+
+void cx_task_vector(const cx_task_spec *spec, const cx_config *config, float *out) {
+    const cx_family_schema *s = schema_of(spec);
+    memset(out, 0, (size_t)cx_task_vector_size() * sizeof *out);
+    if (!s || spec->entry >= (uint32_t)config->n_tasks)
+        return;
+    out[spec->entry] = 1;
+    for (int i = 0; i < s->n_params; i++)
+        out[CX_ENTRIES_MAX + i] =
+            (float)cx_dist_position(&config->tasks[spec->entry].param[i], spec->value[i]);
+}

@@ -1,0 +1,109 @@
+/* The configurations that users start from, against the families that there are. */
+#include "tests/test.h"
+
+#include "base/file.h"
+#include "tasks/task.h"
+#include <string.h>
+
+static cx_config config;
+static cx_faults faults;
+
+static int read_config(const char *path, const char *const *overrides, int n, cx_error *err) {
+    int n_families;
+    const cx_family_schema *const *families = cx_task_schemas(&n_families);
+    return cx_config_read(path, overrides, n, families, n_families, &config, &faults, err);
+}
+
+/* Every file says in two lines what it is for and what it costs. */
+static void check_opening(const char *path) {
+    cx_error err;
+    unsigned char *text;
+    size_t size;
+    assert_ok(cx_file_read(path, 1 << 20, &text, &size, &err));
+    char *second = strchr((char *)text, '\n');
+    assert_true(text[0] == '#' && second && strncmp(second, "\n# Costs ", 9) == 0);
+    free(text);
+}
+
+static double share_of(const char *prefix, int draws) {
+    int hits = 0;
+    for (int i = 0; i < draws; i++) {
+        cx_task_spec spec;
+        cx_task_sample(&config, (uint64_t)i, &spec);
+        hits += strncmp(config.tasks[spec.entry].name, prefix, strlen(prefix)) == 0;
+    }
+    return (double)hits / draws;
+}
+
+static void test_quickstart(void **state) {
+    (void)state;
+    cx_error err;
+    check_opening("configs/quickstart.yaml");
+    assert_ok(read_config("configs/quickstart.yaml", NULL, 0, &err));
+    double quadratics = share_of("nqm", 3000);
+    assert_true(quadratics > 0.25 && quadratics < 0.35);
+    for (int i = 0; i < 3000; i++) {
+        cx_task_spec spec;
+        cx_task_sample(&config, (uint64_t)i, &spec);
+        double steps =
+            cx_task_value(&spec, "outer_steps") * cx_task_value(&spec, "inner_per_outer");
+        assert_true(steps >= 128 && steps <= 320);
+    }
+}
+
+static void test_desk(void **state) {
+    (void)state;
+    cx_error err;
+    check_opening("configs/desk.yaml");
+    assert_ok(read_config("configs/desk.yaml", NULL, 0, &err));
+    assert_true(share_of("cnn", 1000) > 0.1 && share_of("mlp", 1000) > 0.4);
+    for (int i = 0; i < 1000; i++) {
+        cx_task_spec spec;
+        cx_task_sample(&config, (uint64_t)i, &spec);
+        double k = cx_task_value(&spec, "outer_steps");
+        double steps = k * cx_task_value(&spec, "inner_per_outer");
+        assert_true(k >= 8 && k <= 128 && steps >= 80 && steps <= 2048);
+        double gflop =
+            steps * cx_task_family_at((int)spec.family)->flops_per_step(&spec, &config) * 1e-9;
+        assert_true(gflop <= 6);
+    }
+}
+
+/* The paper's configuration is refused for the families that are not there, by name,
+ * and for nothing else. */
+static void test_lhopt(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *stand_in;
+    } missing[] = {{"algo", "tasks.1={family: nqm, outer_steps: 8}"},
+                   {"sentences", "tasks.5={family: nqm, outer_steps: 8}"},
+                   {"text", "tasks.6={family: nqm, outer_steps: 8}"}};
+    enum { MISSING = sizeof missing / sizeof missing[0] };
+    const char *overrides[MISSING];
+    cx_error err;
+    check_opening("configs/lhopt.yaml");
+    int rc = read_config("configs/lhopt.yaml", NULL, 0, &err), n = 0;
+    for (int i = 0; i < MISSING; i++) {
+        char want[80];
+        (void)snprintf(want, sizeof want, "family '%s' of the paper", missing[i].name);
+        bool refused = n < faults.count && strstr(faults.text[n], want);
+        n += refused;
+        overrides[i] = missing[i].stand_in;
+    }
+    assert_int_equal(rc, CX_ECONFIG);
+    assert_int_equal(n, MISSING);
+    assert_int_equal(faults.count, n);
+    assert_ok(read_config("configs/lhopt.yaml", overrides, MISSING, &err));
+    assert_int_equal(config.registers, 3);
+    assert_int_equal(config.heads[CX_HYPER_LR].n, 7);
+    assert_int_equal(config.ppo.buffer_episodes, 768);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_quickstart),
+        cmocka_unit_test(test_desk),
+        cmocka_unit_test(test_lhopt),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

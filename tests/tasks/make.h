@@ -1,0 +1,89 @@
+/* Tasks for the tests: a configuration from YAML, a spec by parameter names. */
+#ifndef CX_TESTS_TASKS_MAKE_H
+#define CX_TESTS_TASKS_MAKE_H
+
+#include "tasks/task.h"
+#include "tests/data/idx_files.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A configuration of `tasks` (YAML rows under "tasks:"), with `more` keys before it. */
+static inline void make_config(cx_config *config, const char *more, const char *tasks) {
+    char yaml[4096];
+    cx_error err = {0};
+    int n;
+    const cx_family_schema *const *schemas = cx_task_schemas(&n);
+    (void)snprintf(yaml, sizeof yaml, "%s\ntasks:\n%s", more, tasks);
+    if (cx_config_parse("test.yaml", yaml, strlen(yaml), NULL, 0, schemas, n, config, NULL, &err))
+        fail_msg("%s", err.message);
+}
+
+/* The defaults of a family, outer_steps 2. */
+static inline cx_task_spec make_spec(const char *family, uint64_t seed) {
+    cx_task_spec spec = {.seed = seed};
+    int n;
+    const cx_family_schema *const *schemas = cx_task_schemas(&n);
+    while ((int)spec.family < n && strcmp(schemas[spec.family]->name, family) != 0)
+        spec.family++;
+    assert_true((int)spec.family < n);
+    const cx_family_schema *s = schemas[spec.family];
+    for (int i = 0; i < s->n_params; i++)
+        spec.value[i] = isnan(s->params[i].fallback) ? 2 : s->params[i].fallback;
+    return spec;
+}
+
+static inline double *param_of(cx_task_spec *spec, const char *name) {
+    int n;
+    const cx_family_schema *s = cx_task_schemas(&n)[spec->family];
+    for (int i = 0; i < s->n_params; i++)
+        if (strcmp(s->params[i].name, name) == 0)
+            return &spec->value[i];
+    fail_msg("no parameter %s", name);
+    return NULL;
+}
+
+static inline void set(cx_task_spec *spec, const char *name, double value) {
+    *param_of(spec, name) = value;
+}
+
+static inline void set_word(cx_task_spec *spec, const char *name, const char *word) {
+    int n;
+    const cx_family_schema *s = cx_task_schemas(&n)[spec->family];
+    double *value = param_of(spec, name);
+    const char *const *words = s->params[value - spec->value].words;
+    for (int i = 0; words[i]; i++)
+        if (strcmp(words[i], word) == 0) {
+            *value = i;
+            return;
+        }
+    fail_msg("no word %s of %s", word, name);
+}
+
+/* A task with its block and gradients. */
+typedef struct {
+    cx_task *task;
+    float *block, *grads;
+} live;
+
+static inline live make_live(const cx_task_spec *spec, const cx_config *config,
+                             const cx_data_store *store) {
+    live l;
+    cx_error err = {0};
+    if (cx_task_create(spec, config, store, &l.task, &err))
+        fail_msg("%s", err.message);
+    l.block = calloc(l.task->state_count, sizeof(float));
+    l.grads = calloc(l.task->param_count, sizeof(float));
+    assert_non_null(l.block);
+    assert_non_null(l.grads);
+    cx_task_init(l.task, l.block);
+    return l;
+}
+
+static inline void drop_live(live *l) {
+    cx_task_destroy(l->task);
+    free(l->block);
+    free(l->grads);
+}
+
+#endif
