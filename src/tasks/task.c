@@ -50,8 +50,12 @@ static const cx_family_schema *schema_of(const cx_task_spec *spec) {
 int cx_task_inner_steps(const cx_task_spec *spec, const cx_config *config) {
     const cx_task_family *f = families[spec->family];
     int outer = (int)spec->value[CX_PARAM_OUTER_STEPS];
-    int inner = f->inner_per_outer ? f->inner_per_outer(spec, config)
-                                   : (int)spec->value[CX_PARAM_INNER_PER_OUTER];
+    double total = spec->value[CX_PARAM_INNER_STEPS];
+    int inner = (int)spec->value[CX_PARAM_INNER_PER_OUTER];
+    if (total > 0)
+        inner = (int)fmax(1, round(total / outer));
+    else if (f->inner_per_outer)
+        inner = f->inner_per_outer(spec, config);
     return outer * inner;
 }
 
@@ -67,6 +71,8 @@ void cx_task_sample(const cx_config *config, uint64_t instance, cx_task_spec *sp
     for (uint32_t attempt = 0; attempt < ATTEMPTS; attempt++) {
         cx_task_spec drawn;
         cx_config_sample_task(config, schemas, instance, attempt, &drawn);
+        if (attempt > 0 && drawn.entry != spec->entry)
+            continue; /* the bound is not to change how often an entry is drawn */
         double cost = bound > 0 ? cx_task_gflop(&drawn, config) : 0;
         if (attempt == 0 || cost < least) {
             *spec = drawn;
