@@ -77,10 +77,16 @@ int cx_svg_ticks(double low, double high, bool logarithmic, int max, double *tic
     return n;
 }
 
+/* The value with one digit kept. */
+static double decade(double value) {
+    double unit = pow(10, floor(log10(fabs(value)) + 1e-9));
+    return unit * round(value / unit);
+}
+
 void cx_svg_tick_text(double value, double step, bool logarithmic, char *out, size_t size) {
     double a = fabs(value);
     if (a >= 1e9 || (a > 0 && a < 1e-3 && (logarithmic || step < 1e-4)))
-        (void)snprintf(out, size, "%.3g", value);
+        (void)snprintf(out, size, fabs(value - decade(value)) < 1e-6 * a ? "%.0e" : "%.3g", value);
     else if (a >= 1e6)
         (void)snprintf(out, size, "%.6gM", value / 1e6);
     else if (a >= 1e4)
@@ -91,8 +97,8 @@ void cx_svg_tick_text(double value, double step, bool logarithmic, char *out, si
         int digits = (int)-floor(log10(step) + 1e-9);
         (void)snprintf(out, size, "%.*f", digits > 0 ? digits : 0, value);
     }
-    char *e = strstr(out, "e-0"); /* 1e-04: 1e-4 */
-    if (e)
+    char *e = strchr(out, 'e'); /* 1e-04: 1e-4 */
+    if (e && e[2] == '0')
         memmove(e + 2, e + 3, strlen(e + 3) + 1);
 }
 

@@ -132,9 +132,11 @@ static void test_ticks(void **state) {
         double value, step;
         bool log;
         const char *text;
-    } texts[] = {{0.05, 0.05, false, "0.05"}, {20000, 5000, false, "20k"}, {1e-4, 0, true, "1e-4"},
-                 {0, 0.2, false, "0.0"},      {1.5e6, 5e5, false, "1.5M"}, {-3, 1, false, "-3"},
-                 {100, 0, true, "100"}};
+    } texts[] = {{0.05, 0.05, false, "0.05"},   {20000, 5000, false, "20k"},
+                 {1e-4, 0, true, "1e-4"},       {5e-12, 0, true, "5e-12"},
+                 {3.15e-5, 0, true, "3.15e-5"}, {2e9, 0, true, "2e+9"},
+                 {0, 0.2, false, "0.0"},        {1.5e6, 5e5, false, "1.5M"},
+                 {-3, 1, false, "-3"},          {100, 0, true, "100"}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         char text[32];
         cx_svg_tick_text(texts[i].value, texts[i].step, texts[i].log, text, sizeof text);
