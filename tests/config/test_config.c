@@ -473,7 +473,7 @@ static void test_override_faults(void **state) {
         {"updates=", "--set updates=: updates: found \"\"; must be a whole number from 1 to "
                      "100000000"},
         {"optimizer.lr=1e-9", "--set optimizer.lr=1e-9: optimizer.lr: found '1e-9'; must be a "
-                              "number from 1e-08 to 1"},
+                              "number from 1e-08 to 10000"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         int rc = parse(TASKS, &bad[i].set, 1);

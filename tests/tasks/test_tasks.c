@@ -175,7 +175,8 @@ static void test_vector(void **state) {
     }
     assert_true(low[0] < -0.9 && high[0] > 0.9); /* outer_steps: the whole range */
     assert_true(low[1] == 0 && high[1] == 0);    /* inner_per_outer: a constant */
-    assert_true(low[2] < -0.9 && high[2] > 0.9); /* dimension */
+    assert_true(low[2] == 0 && high[2] == 0);    /* inner_steps: a constant */
+    assert_true(low[3] < -0.9 && high[3] > 0.9); /* dimension */
     free(v);
 }
 
