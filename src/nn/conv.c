@@ -1,35 +1,27 @@
 /* 2-d cross-correlation, NCHW: x [N,C,H,W], w [out, C/groups, kh, kw], b [out].
- * Each image is unfolded into columns [C/groups kh kw][positions] that stay in cache,
- * followed by one matrix product per group. */
-#include "nn/ops.h"
+ * Stride 1 is computed without unfolding (nn/conv_direct.c); else each image is unfolded
+ * into columns [C/groups kh kw][positions] that stay in cache, followed by one matrix
+ * product per group. */
+#include "nn/conv.h"
 
 #include <string.h>
 
 enum { STRIDE, PADDING, GROUPS, DILATION };
-enum { X, W, B };
+enum { X = CX_CONV_X, W = CX_CONV_W, B = CX_CONV_B };
 
-typedef struct {
-    int n, c, h, w;  /* input */
-    int out, oh, ow; /* output */
-    int kh, kw, stride, padding, dilation, groups;
-    int gc, go;    /* channels of one group: in, out */
-    int k, p;      /* rows and columns of the unfolded image */
-    bool unfolded; /* a 1x1 kernel at stride 1: the image is its own unfolding */
-} geometry;
-
-static geometry read_geometry(const cx_call *c) {
+cx_conv cx_conv_read(const cx_call *c) {
     const cx_shape *x = &c->in[X].shape, *w = &c->in[W].shape;
-    geometry g = {.n = x->dim[0],
-                  .c = x->dim[1],
-                  .h = x->dim[2],
-                  .w = x->dim[3],
-                  .out = w->dim[0],
-                  .kh = w->dim[2],
-                  .kw = w->dim[3],
-                  .stride = (int)c->attr[STRIDE],
-                  .padding = (int)c->attr[PADDING],
-                  .dilation = (int)c->attr[DILATION],
-                  .groups = (int)c->attr[GROUPS]};
+    cx_conv g = {.n = x->dim[0],
+                 .c = x->dim[1],
+                 .h = x->dim[2],
+                 .w = x->dim[3],
+                 .out = w->dim[0],
+                 .kh = w->dim[2],
+                 .kw = w->dim[3],
+                 .stride = (int)c->attr[STRIDE],
+                 .padding = (int)c->attr[PADDING],
+                 .dilation = (int)c->attr[DILATION],
+                 .groups = (int)c->attr[GROUPS]};
     g.oh = (g.h + 2 * g.padding - g.dilation * (g.kh - 1) - 1) / g.stride + 1;
     g.ow = (g.w + 2 * g.padding - g.dilation * (g.kw - 1) - 1) / g.stride + 1;
     g.gc = g.c / g.groups;
@@ -37,6 +29,8 @@ static geometry read_geometry(const cx_call *c) {
     g.k = g.gc * g.kh * g.kw;
     g.p = g.oh * g.ow;
     g.unfolded = g.kh == 1 && g.kw == 1 && g.stride == 1 && g.padding == 0;
+    g.direct = g.stride == 1 && !g.unfolded && g.padding <= g.dilation * (g.kh - 1) &&
+               g.padding <= g.dilation * (g.kw - 1);
     return g;
 }
 
@@ -49,12 +43,12 @@ int cx_conv2d_shape(cx_call *c, cx_error *err) {
         return cx_op_fault(c, err, "channels do not fit groups = %d", groups);
     if (c->in[B].ref >= 0 && (c->in[B].shape.rank != 1 || c->in[B].shape.dim[0] != w->dim[0]))
         return cx_op_fault(c, err, "b must be [%d]", w->dim[0]);
-    geometry g = read_geometry(c);
+    cx_conv g = cx_conv_read(c);
     if (g.h + 2 * g.padding < g.dilation * (g.kh - 1) + 1 ||
         g.w + 2 * g.padding < g.dilation * (g.kw - 1) + 1)
         return cx_op_fault(c, err, "the kernel is larger than the padded image");
     c->out[0].shape = CX_SHAPE(g.n, g.out, g.oh, g.ow);
-    c->temp_size = 2 * (size_t)g.k * (size_t)g.p;
+    c->temp_size = g.direct ? cx_conv_direct_temp(&g) : 2 * (size_t)g.k * (size_t)g.p;
     c->flops = 2.0 * g.n * g.out * (double)g.k * g.p;
     return CX_OK;
 }
@@ -68,7 +62,7 @@ static void inside(int size, int out, int offset, int stride, int *first, int *l
 }
 
 /* col[gc kh kw][oh ow] from one group of one image */
-static void unfold(const geometry *g, const cx_real *x, cx_real *col) {
+static void unfold(const cx_conv *g, const cx_real *x, cx_real *col) {
     for (int c = 0; c < g->gc; c++)
         for (int ky = 0; ky < g->kh; ky++)
             for (int kx = 0; kx < g->kw; kx++, col += g->p) {
@@ -97,7 +91,7 @@ static void unfold(const geometry *g, const cx_real *x, cx_real *col) {
 }
 
 /* dx += fold(col), the transpose of unfold */
-static void fold(const geometry *g, const cx_real *col, cx_real *dx) {
+static void fold(const cx_conv *g, const cx_real *col, cx_real *dx) {
     for (int c = 0; c < g->gc; c++)
         for (int ky = 0; ky < g->kh; ky++)
             for (int kx = 0; kx < g->kw; kx++, col += g->p) {
@@ -115,7 +109,7 @@ static void fold(const geometry *g, const cx_real *col, cx_real *dx) {
             }
 }
 
-static void add_bias(const geometry *g, const cx_real *b, cx_real *y) {
+static void add_bias(const cx_conv *g, const cx_real *b, cx_real *y) {
     for (int o = 0; o < g->out; o++)
         for (int i = 0; i < g->p; i++)
             y[o * g->p + i] = b[o];
@@ -123,7 +117,11 @@ static void add_bias(const geometry *g, const cx_real *b, cx_real *y) {
 
 void cx_conv2d_forward(cx_call *c, cx_rng *rng) {
     (void)rng;
-    geometry g = read_geometry(c);
+    cx_conv g = cx_conv_read(c);
+    if (g.direct) {
+        cx_conv_direct_forward(c, &g);
+        return;
+    }
     size_t image = (size_t)(g.c * g.h) * (size_t)g.w, result = (size_t)g.out * (size_t)g.p;
     for (int n = 0; n < g.n; n++) {
         cx_real *y = c->out[0].value + (size_t)n * result;
@@ -141,7 +139,7 @@ void cx_conv2d_forward(cx_call *c, cx_rng *rng) {
     }
 }
 
-static void bias_backward(const geometry *g, const cx_real *dy, cx_real *db, bool add) {
+static void bias_backward(const cx_conv *g, const cx_real *dy, cx_real *db, bool add) {
     if (!add)
         cx_zero(db, (size_t)g->out);
     for (int n = 0; n < g->n; n++)
@@ -150,11 +148,15 @@ static void bias_backward(const geometry *g, const cx_real *dy, cx_real *db, boo
 }
 
 void cx_conv2d_backward(cx_call *c) {
-    geometry g = read_geometry(c);
+    cx_conv g = cx_conv_read(c);
     size_t image = (size_t)(g.c * g.h) * (size_t)g.w, result = (size_t)g.out * (size_t)g.p;
     cx_real *dw = c->in[W].grad, *col = c->temp, *dcol = col + (size_t)g.k * (size_t)g.p;
     if (c->in[B].grad)
         bias_backward(&g, c->out[0].grad, c->in[B].grad, c->in[B].add);
+    if (g.direct) {
+        cx_conv_direct_backward(c, &g);
+        return;
+    }
     if (c->in[X].grad && !c->in[X].add && !g.unfolded)
         cx_zero(c->in[X].grad, (size_t)g.n * image);
     for (int n = 0; n < g.n; n++)

@@ -1,8 +1,9 @@
 /* Pooling over windows of [N,C,H,W]. Attributes: kernel, stride (0: the kernel),
  * padding; `global` (average only) makes the whole image one window. */
 #include "nn/ops.h"
+#include "nn/simd.h"
 
-#include <math.h>
+#include <string.h>
 
 enum { KERNEL, STRIDE, PADDING, GLOBAL, COUNT_INCLUDE_PAD };
 
@@ -55,61 +56,131 @@ int cx_maxpool2d_shape(cx_call *c, cx_error *err) {
     return rc;
 }
 
-/* save holds int32 positions: no larger than cx_real, and read only as int32 */
-static int32_t *places(const cx_call *c) {
-    return (int32_t *)(void *)c->save;
+/* save holds integers as wide as cx_real, so that masks of both fit in one vector */
+#ifdef CX_REAL_DOUBLE
+typedef int64_t place;
+#else
+typedef int32_t place;
+#endif
+typedef place place_vec __attribute__((vector_size(CX_VEC_BYTES)));
+enum { LANES = CX_VEC_BYTES / sizeof(cx_real) };
+
+static place *places(const cx_call *c) {
+    return (place *)(void *)c->save;
 }
 
 static bool is_two_by_two(const window *g) {
     return g->kh == 2 && g->stride == 2 && g->padding == 0;
 }
 
-/* The common window, without branches; the position is 0..3 inside the window. */
-static void max_two(const window *g, const cx_real *restrict x, cx_real *restrict y,
-                    int32_t *restrict at) {
-    for (int i = 0; i < g->oh; i++, y += g->ow, at += g->ow) {
-        const cx_real *a = x + 2 * i * g->w, *b = a + g->w;
-        for (int j = 0; j < g->ow; j++) {
-            cx_real m = a[2 * j], v = a[2 * j + 1];
-            int32_t p = 0;
-            p = !(v <= m) && m == m ? 1 : p;
-            m = !(v <= m) && m == m ? v : m;
-            v = b[2 * j];
-            p = !(v <= m) && m == m ? 2 : p;
-            m = !(v <= m) && m == m ? v : m;
-            v = b[2 * j + 1];
-            p = !(v <= m) && m == m ? 3 : p;
-            m = !(v <= m) && m == m ? v : m;
-            y[j] = m;
-            at[j] = p;
-        }
+/* a NaN counts as larger than all else, and no later number replaces it */
+#define MORE(v, m) (((v) > (m)) | ((v) != (v)))
+
+static inline cx_vec pick(place_vec mask, cx_vec a, cx_vec b) {
+    return (cx_vec)((mask & (place_vec)a) | (~mask & (place_vec)b));
+}
+static inline place_vec pick_place(place_vec mask, int a, place_vec b) {
+    return (mask & ((place_vec){0} + a)) | (~mask & b);
+}
+
+/* lane i of the even (odd) ones of two vectors; and the ways back */
+static inline void lane_masks(place_vec *even, place_vec *odd, place_vec *low, place_vec *high) {
+    for (int i = 0; i < LANES; i++) {
+        (*even)[i] = 2 * i;
+        (*odd)[i] = 2 * i + 1;
+        (*low)[i] = i / 2 + (i % 2 ? LANES : 0);
+        (*high)[i] = LANES / 2 + i / 2 + (i % 2 ? LANES : 0);
     }
 }
 
-static void max_two_backward(const window *g, const cx_real *restrict dy,
-                             const int32_t *restrict at, cx_real *restrict dx, bool add) {
-    if (!add && (g->h % 2 || g->w % 2))
-        cx_zero(dx, (size_t)(g->h * g->w));
-    for (int i = 0; i < g->oh; i++, dy += g->ow, at += g->ow) {
-        cx_real *restrict a = dx + 2 * i * g->w, *restrict b = a + g->w;
-        if (add)
-            for (int j = 0; j < g->ow; j++) {
-                a[2 * j] += at[j] == 0 ? dy[j] : 0;
-                a[2 * j + 1] += at[j] == 1 ? dy[j] : 0;
-                b[2 * j] += at[j] == 2 ? dy[j] : 0;
-                b[2 * j + 1] += at[j] == 3 ? dy[j] : 0;
-            }
-        else
-            for (int j = 0; j < g->ow; j++) {
-                a[2 * j] = at[j] == 0 ? dy[j] : 0;
-                a[2 * j + 1] = at[j] == 1 ? dy[j] : 0;
-                b[2 * j] = at[j] == 2 ? dy[j] : 0;
-                b[2 * j + 1] = at[j] == 3 ? dy[j] : 0;
-            }
+/* One row of 2x2 windows. Rows of 7 or 14 are shorter than a vector: results are stored
+ * in whole vectors as long as they stay inside the array (x_end, y_end), what lies
+ * beyond the row being written afterwards. The position is 0..3 inside the window. */
+static void max_row(const cx_real *a, const cx_real *b, const cx_real *x_end, cx_real *y, place *at,
+                    const cx_real *y_end, int ow) {
+    place_vec even, odd, low, high;
+    lane_masks(&even, &odd, &low, &high);
+    int j = 0;
+    for (; j < ow && x_end - (b + 2 * j) >= 2 * LANES && y_end - (y + j) >= LANES; j += LANES) {
+        cx_vec a0 = cx_vload(a + 2 * j), a1 = cx_vload(a + 2 * j + LANES);
+        cx_vec b0 = cx_vload(b + 2 * j), b1 = cx_vload(b + 2 * j + LANES);
+        cx_vec m = __builtin_shuffle(a0, a1, even), v = __builtin_shuffle(a0, a1, odd);
+        place_vec p = {0}, more = MORE(v, m);
+        p = more & 1;
+        m = pick(more, v, m);
+        v = __builtin_shuffle(b0, b1, even);
+        more = MORE(v, m);
+        p = pick_place(more, 2, p);
+        m = pick(more, v, m);
+        v = __builtin_shuffle(b0, b1, odd);
+        more = MORE(v, m);
+        p = pick_place(more, 3, p);
+        m = pick(more, v, m);
+        cx_vstore(y + j, m);
+        memcpy(at + j, &p, sizeof p);
+    }
+    for (; j < ow; j++) {
+        const cx_real v[4] = {a[2 * j], a[2 * j + 1], b[2 * j], b[2 * j + 1]};
+        int p = 0;
+        for (int k = 1; k < 4; k++)
+            p = MORE(v[k], v[p]) ? k : p;
+        y[j] = v[p];
+        at[j] = p;
     }
 }
 
-static void max_any(const window *g, const cx_real *x, cx_real *y, int32_t *at) {
+static void max_two(const cx_call *c, const window *g) {
+    const cx_real *x = c->in[0].value, *x_end = x + c->in[0].size;
+    cx_real *y = c->out[0].value, *y_end = y + c->out[0].size;
+    place *at = places(c);
+    for (int p = 0; p < g->planes; p++, x += g->h * g->w)
+        for (int i = 0; i < g->oh; i++, y += g->ow, at += g->ow)
+            max_row(x + 2 * i * g->w, x + (2 * i + 1) * g->w, x_end, y, at, y_end, g->ow);
+}
+
+/* The same way back, where the windows cover the image without a rest. */
+static void max_row_backward(const cx_real *dy, const place *at, cx_real *a, cx_real *b,
+                             const cx_real *dy_end, const cx_real *dx_end, int ow, bool add) {
+    place_vec even, odd, low, high;
+    lane_masks(&even, &odd, &low, &high);
+    const cx_vec zero = {0};
+    int j = 0;
+    for (; !add && j < ow && dx_end - (b + 2 * j) >= 2 * LANES && dy_end - (dy + j) >= LANES;
+         j += LANES) {
+        cx_vec d = cx_vload(dy + j);
+        place_vec p;
+        memcpy(&p, at + j, sizeof p);
+        cx_vec v0 = pick(p == 0, d, zero), v1 = pick(p == 1, d, zero);
+        cx_vec v2 = pick(p == 2, d, zero), v3 = pick(p == 3, d, zero);
+        bool last = j + LANES >= ow; /* beyond row a lies row b: it is written after it */
+        cx_vstore(a + 2 * j, __builtin_shuffle(v0, v1, low));
+        if (!last || 2 * (ow - j) > LANES)
+            cx_vstore(a + 2 * j + LANES, __builtin_shuffle(v0, v1, high));
+        cx_vstore(b + 2 * j, __builtin_shuffle(v2, v3, low));
+        if (!last || 2 * (ow - j) > LANES)
+            cx_vstore(b + 2 * j + LANES, __builtin_shuffle(v2, v3, high));
+    }
+    for (; j < ow; j++) {
+        cx_real *to[4] = {a + 2 * j, a + 2 * j + 1, b + 2 * j, b + 2 * j + 1};
+        for (int k = 0; k < 4; k++)
+            *to[k] = (add ? *to[k] : 0) + (at[j] == k ? dy[j] : 0);
+    }
+}
+
+static void max_two_backward(const cx_call *c, const window *g) {
+    const cx_real *dy = c->out[0].grad, *dy_end = dy + c->out[0].size;
+    cx_real *dx = c->in[0].grad, *dx_end = dx + c->in[0].size;
+    const place *at = places(c);
+    bool rest = g->h % 2 || g->w % 2, add = c->in[0].add || rest;
+    if (!c->in[0].add && rest)
+        cx_zero(dx, (size_t)c->in[0].size);
+    for (int p = 0; p < g->planes; p++, dx += g->h * g->w)
+        for (int i = 0; i < g->oh; i++, dy += g->ow, at += g->ow)
+            max_row_backward(dy, at, dx + 2 * i * g->w, dx + (2 * i + 1) * g->w, dy_end, dx_end,
+                             g->ow, add);
+}
+
+static void max_any(const window *g, const cx_real *x, cx_real *y, place *at) {
     for (int i = 0; i < g->oh; i++)
         for (int j = 0; j < g->ow; j++, y++, at++) {
             int y0, y1, x0, x1;
@@ -118,7 +189,7 @@ static void max_any(const window *g, const cx_real *x, cx_real *y, int32_t *at) 
             int best = y0 * g->w + x0;
             for (int r = y0; r < y1; r++)
                 for (int q = x0; q < x1; q++)
-                    if (!(x[r * g->w + q] <= x[best]) && x[best] == x[best])
+                    if (MORE(x[r * g->w + q], x[best]))
                         best = r * g->w + q;
             *at = best;
             *y = x[best];
@@ -129,22 +200,24 @@ void cx_maxpool2d_forward(cx_call *c, cx_rng *rng) {
     (void)rng;
     window g = read_window(c);
     size_t in = (size_t)(g.h * g.w), out = (size_t)(g.oh * g.ow);
-    for (size_t p = 0; p < (size_t)g.planes; p++)
-        (is_two_by_two(&g) ? max_two : max_any)(&g, c->in[0].value + p * in,
-                                                c->out[0].value + p * out, places(c) + p * out);
+    if (is_two_by_two(&g))
+        max_two(c, &g);
+    else
+        for (size_t p = 0; p < (size_t)g.planes; p++)
+            max_any(&g, c->in[0].value + p * in, c->out[0].value + p * out, places(c) + p * out);
 }
 
 void cx_maxpool2d_backward(cx_call *c) {
     window g = read_window(c);
     size_t in = (size_t)(g.h * g.w), out = (size_t)(g.oh * g.ow);
+    if (is_two_by_two(&g)) {
+        max_two_backward(c, &g);
+        return;
+    }
     for (size_t p = 0; p < (size_t)g.planes; p++) {
         const cx_real *dy = c->out[0].grad + p * out;
-        const int32_t *at = places(c) + p * out;
+        const place *at = places(c) + p * out;
         cx_real *dx = c->in[0].grad + p * in;
-        if (is_two_by_two(&g)) {
-            max_two_backward(&g, dy, at, dx, c->in[0].add);
-            continue;
-        }
         if (!c->in[0].add)
             cx_zero(dx, in);
         for (size_t i = 0; i < out; i++)

@@ -1,0 +1,27 @@
+/* The numbers of one convolution, between the two ways of computing it. Private to nn/. */
+#ifndef CX_NN_CONV_H
+#define CX_NN_CONV_H
+
+#include "nn/ops.h"
+
+enum { CX_CONV_X, CX_CONV_W, CX_CONV_B };
+
+typedef struct {
+    int n, c, h, w;  /* input */
+    int out, oh, ow; /* output */
+    int kh, kw, stride, padding, dilation, groups;
+    int gc, go;    /* channels of one group: in, out */
+    int k, p;      /* products in one output; output positions */
+    bool unfolded; /* a 1x1 kernel at stride 1: the image is its own unfolding */
+    bool direct;   /* conv_direct.c computes it */
+} cx_conv;
+
+cx_conv cx_conv_read(const cx_call *c);
+
+/* Stride 1, padding at most what keeps the gradient's padding non-negative. */
+size_t cx_conv_direct_temp(const cx_conv *g);
+void cx_conv_direct_forward(cx_call *c, const cx_conv *g);
+/* Gradients of x and w (not of b). */
+void cx_conv_direct_backward(cx_call *c, const cx_conv *g);
+
+#endif
