@@ -1,4 +1,3 @@
-#include "tests/policy/stubs.h"
 #include "tests/test.h"
 
 #include "base/rng.h"

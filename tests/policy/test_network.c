@@ -3,7 +3,6 @@
 
 #include "base/rng.h"
 #include "policy/network.h"
-#include "tests/policy/stubs.h"
 
 static const cx_net_shape small = {.inputs = 9,
                                    .hidden = 16,

@@ -1,5 +1,4 @@
 #include "tests/policy/sample.h"
-#include "tests/policy/stubs.h"
 #include "tests/test.h"
 
 #include "base/rng.h"
