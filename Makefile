@@ -52,34 +52,44 @@ all: $(BUILD)/coxswain $(BUILD)/libcoxswain.a $(BUILD)/libcoxswain.so
 
 $(BUILD)/o/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(COMMON) $(OPT) -fPIC $(CFLAGS) $(if $(findstring wire/mpi,$<),$(MPI_CFLAGS)) -c $< -o $@
+	@echo "  CC    $<"
+	@$(CC) $(COMMON) $(OPT) -fPIC $(CFLAGS) $(if $(findstring wire/mpi,$<),$(MPI_CFLAGS)) -c $< -o $@
 $(BUILD)/san/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(COMMON) $(SAN) -c $< -o $@
+	@echo "  SAN   $<"
+	@$(CC) $(COMMON) $(SAN) -c $< -o $@
 $(BUILD)/double/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(COMMON) -DCX_REAL_DOUBLE -O1 -g -c $< -o $@
+	@echo "  DBL   $<"
+	@$(CC) $(COMMON) -DCX_REAL_DOUBLE -O1 -g -c $< -o $@
 
 $(BUILD)/libcoxswain.a: $(LIB_OBJ)
 	@rm -f $@
-	ar rcs $@ $^
+	@echo "  AR    $@"
+	@ar rcs $@ $^
 $(BUILD)/libcoxswain.so: $(LIB_OBJ)
-	$(CC) -shared -o $@ $^ $(LIBS)
+	@echo "  LD    $@"
+	@$(CC) -shared -o $@ $^ $(LIBS)
 $(BUILD)/libsan.a: $(SAN_OBJ)
 	@rm -f $@
-	ar rcs $@ $^
+	@echo "  AR    $@"
+	@ar rcs $@ $^
 $(BUILD)/libdouble.a: $(DBL_OBJ)
 	@rm -f $@
-	ar rcs $@ $^
+	@echo "  AR    $@"
+	@ar rcs $@ $^
 $(BUILD)/coxswain: $(CLI_OBJ) $(RUN_OBJ) $(MPI_OBJ) $(BUILD)/libcoxswain.a
-	$(CC) $(OPT) -o $@ $^ $(LIBS) $(MPI_LIBS)
+	@echo "  LD    $@"
+	@$(CC) $(OPT) -o $@ $^ $(LIBS) $(MPI_LIBS)
 
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libsan.a
 	@mkdir -p $(@D)
-	$(CC) $(COMMON) $(SAN) $< -o $@ $(BUILD)/libsan.a $(LIBS) -lcmocka
+	@echo "  TEST  $<"
+	@$(CC) $(COMMON) $(SAN) $< -o $@ $(BUILD)/libsan.a $(LIBS) -lcmocka
 $(DBL_TESTS): $(BUILD)/tests/%: tests/%.c $(BUILD)/libdouble.a
 	@mkdir -p $(@D)
-	$(CC) $(COMMON) -DCX_REAL_DOUBLE -O1 -g $< -o $@ $(BUILD)/libdouble.a $(LIBS) -lcmocka
+	@echo "  TEST  $<"
+	@$(CC) $(COMMON) -DCX_REAL_DOUBLE -O1 -g $< -o $@ $(BUILD)/libdouble.a $(LIBS) -lcmocka
 
 packages:
 	@./scripts/packages

@@ -2,6 +2,7 @@
 #include "cli/command.h"
 
 #include "base/text.h"
+#include "cli/blas.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,7 @@ static void usage(FILE *out) {
 int main(int argc, char **argv) {
     /* one thread per rank: more threads than cores halve the throughput */
     (void)setenv("OPENBLAS_NUM_THREADS", "1", 0);
+    cx_blas_choose_kernels(argv);
     if (argc < 2) {
         usage(stderr);
         return 2;

@@ -137,7 +137,7 @@ static int show_optimizer(run *r, const cx_args *args, cx_error *err) {
     cx_rule_config rule;
     cx_hyper hyper;
     cx_control_result result;
-    cx_schedule schedule = CX_SCHEDULE_CONSTANT;
+    cx_schedule schedule = CX_SCHEDULE_constant;
     const char *name = cx_args_value(args, "--schedule");
     int rc = cx_rule_named(cx_args_value(args, "--optimizer"), &rule, &hyper, err);
     if (!rc && name)
@@ -251,7 +251,7 @@ static int tune_row(run *r, const char *rule_name, const cx_schedule *schedules,
 }
 
 static int compare(run *r, const cx_args *args, cx_error *err) {
-    static const cx_schedule constant[] = {CX_SCHEDULE_CONSTANT};
+    static const cx_schedule constant[] = {CX_SCHEDULE_constant};
     cx_schedule all[CX_SCHEDULE_COUNT];
     for (int i = 0; i < CX_SCHEDULE_COUNT; i++)
         all[i] = (cx_schedule)i;

@@ -38,8 +38,8 @@ void cx_features_of_tensor(const cx_update_sums *sums, const cx_feature_input *i
     const double p = sqrt(cx_lanes_sum(&sums->pp)), u = sqrt(cx_lanes_sum(&sums->uu));
     const double m = sqrt(cx_lanes_sum(&sums->mm)) / in->c1, g = in->g_norm;
     const double gm = cx_lanes_sum(&sums->gm) / in->c1, gu = cx_lanes_sum(&sums->gu);
-    /* g.p takes p after the update, which is keep * p - lr * u: no pass of its own */
-    const double gp = in->keep * cx_lanes_sum(&sums->gp) - in->lr * gu;
+    /* g.p takes p after the update, which is p - lr u - shrink p: no pass of its own */
+    const double gp = (1 - in->shrink) * cx_lanes_sum(&sums->gp) - in->lr * gu;
     const double with_m = cosine(gm, g, m), with_p = cosine(gp, g, p), with_u = cosine(gu, g, u);
 
     features[CX_FEATURE_did_grad_clip] = in->clipped;

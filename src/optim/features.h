@@ -10,7 +10,7 @@ typedef struct {
     size_t size;    /* of the tensor */
     double c1;      /* bias correction of m */
     double lr;      /* trust ratio included */
-    double keep;    /* factor of p in the update: 1, or 1 - lr * weight_decay */
+    double shrink;  /* lr * decoupled weight decay: p <- p - lr u - shrink p */
     double g_norm;  /* after clipping */
     double clipped; /* 1, 0, or NAN where nothing is ever clipped */
 } cx_feature_input;

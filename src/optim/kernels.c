@@ -71,36 +71,36 @@ void cx_kernel_add(float *restrict g, const float *restrict p, size_t n, float w
         g[i] += weight * p[i];
 }
 
-void cx_kernel_max(const float *restrict g, float *restrict v, size_t n, float beta2,
+void cx_kernel_max(const float *restrict g, float *restrict v, size_t n, float ombeta2,
                    float inside) {
     for (size_t i = 0; i < n; i++) {
-        float old = beta2 * v[i], new = fabsf(g[i]) + inside;
+        float old = v[i] - ombeta2 * v[i], new = fabsf(g[i]) + inside;
         v[i] = old > new ? old : new;
     }
 }
 
 void cx_kernel_square(const float *restrict g, float *restrict v, float *restrict s, size_t n,
-                      float beta2, float ombeta2, float scale) {
+                      float ombeta2, float scale) {
     for (size_t i = 0; i < n; i++) {
-        v[i] = beta2 * v[i] + ombeta2 * (g[i] * g[i]);
+        v[i] += ombeta2 * (g[i] * g[i] - v[i]);
         s[i] = sqrtf(v[i]) * scale;
     }
 }
 
 void cx_kernel_power(const float *restrict g, float *restrict v, float *restrict s, size_t n,
-                     float beta2, float ombeta2, float scale, float q) {
+                     float ombeta2, float scale, float q) {
     const float root = 1.0f / q;
     for (size_t i = 0; i < n; i++) {
-        v[i] = beta2 * v[i] + ombeta2 * powf(fabsf(g[i]), q);
+        v[i] += ombeta2 * (powf(fabsf(g[i]), q) - v[i]);
         s[i] = powf(v[i] * scale, root);
     }
 }
 
 void cx_kernel_direction(const float *g, float *restrict m, const float *restrict s,
-                         const float *restrict p, float *u, size_t n, float beta1, float ombeta1,
+                         const float *restrict p, float *u, size_t n, float ombeta1,
                          float inverse_c1, float epsilon, float decay) {
     for (size_t i = 0; i < n; i++)
-        m[i] = beta1 * m[i] + ombeta1 * g[i];
+        m[i] += ombeta1 * (g[i] - m[i]);
     /* a second loop, because u may be g: without aliasing it is vectorized */
     if (decay == 0) {
         for (size_t i = 0; i < n; i++)
@@ -146,17 +146,24 @@ void cx_kernel_norms(const float *p, const float *u, size_t n, cx_update_sums *s
     FLUSH(sums->uu, uu[0]);
 }
 
-/* Natural logarithm of x > 0, normal: x = 2^k (1 + f), 1 + f in [sqrt(1/2), sqrt(2)),
- * and Cephes' minimax polynomial for log(1 + f); within 2e-7 relative. */
-static inline void log_lanes(vf *x) {
+/* x > 0, normal, becomes x / 2^k in [sqrt(1/2), sqrt(2)). */
+static inline void split(vf *x, vi *k) {
     const int32_t half = 0x3f3504f3; /* sqrt(1/2) */
     vi bits;
     LOAD(bits, x);
-    vi k = bits - half;
-    bits -= k & ~0x7fffff;
-    k >>= 23;
-    vf f, kf = __builtin_convertvector(k, vf);
-    LOAD(f, &bits);
+    *k = bits - half;
+    bits -= *k & ~0x7fffff;
+    *k >>= 23;
+    LOAD(*x, &bits);
+}
+
+/* Natural logarithm of x > 0, normal: Cephes' minimax polynomial for log(1 + f)
+ * after the split; within 2e-7 relative. */
+static inline void log_lanes(vf *x) {
+    vi k;
+    vf f = *x;
+    split(&f, &k);
+    vf kf = __builtin_convertvector(k, vf);
     f -= 1.0f;
     vf z = f * f;
     vf y = 7.0376836292e-2f * f - 1.1514610310e-1f;
@@ -172,8 +179,11 @@ static inline void log_lanes(vf *x) {
 }
 
 typedef struct {
-    vf pp, uu, mm, dd, gm, gp, gu, log_u;
+    vf pp, uu, mm, dd, gm, gp, gu;
+    vf mantissas; /* product of |u| + 1e-8, each as 2^k times a number in [sqrt(1/2), sqrt(2)): */
+    vi exponents; /* over a block it stays below 2^(CX_BLOCK / CX_LANES / 2), in range of a float */
 } feature_lanes;
+_Static_assert(CX_BLOCK / CX_LANES / 2 <= 100, "the product of a block's mantissas overflows");
 
 static inline void feature_step(feature_lanes *a, const float *p, const float *g, const float *m,
                                 const float *u, float inverse_c1) {
@@ -195,8 +205,9 @@ static inline void feature_step(feature_lanes *a, const float *p, const float *g
     bits &= 0x7fffffff;
     LOAD(vu, &bits);
     vu += 1e-8f;
-    log_lanes(&vu);
-    a->log_u += vu;
+    split(&vu, &bits);
+    a->mantissas *= vu;
+    a->exponents += bits;
 }
 
 void cx_kernel_features(const float *p, const float *g, const float *m, const float *u,
@@ -204,6 +215,7 @@ void cx_kernel_features(const float *p, const float *g, const float *m, const fl
                         cx_update_sums *sums) {
     feature_lanes a;
     memset(&a, 0, sizeof a);
+    a.mantissas += 1.0f;
     size_t i = 0;
     for (; i + CX_LANES <= n; i += CX_LANES)
         feature_step(&a, p + i, g + i, m + i, u + i, inverse_c1);
@@ -212,9 +224,11 @@ void cx_kernel_features(const float *p, const float *g, const float *m, const fl
         const float *from[4] = {p + i, g + i, m + i, u + i};
         for (size_t k = 0; k < 4; k++)
             memcpy(rest[k], from[k], (n - i) * sizeof(float));
-        vf log_u = a.log_u; /* absent entries are zeroes, whose logarithm may not count */
+        vf mantissas = a.mantissas; /* absent entries are zeroes, whose logarithm may not count */
+        vi exponents = a.exponents;
         feature_step(&a, rest[0], rest[1], rest[2], rest[3], inverse_c1);
-        a.log_u = log_u;
+        a.mantissas = mantissas;
+        a.exponents = exponents;
         for (; i < n; i++)
             sums->log_u.lane[0] += log(fabs((double)u[i]) + 1e-8);
     }
@@ -225,7 +239,9 @@ void cx_kernel_features(const float *p, const float *g, const float *m, const fl
     FLUSH(sums->gm, a.gm);
     FLUSH(sums->gp, a.gp);
     FLUSH(sums->gu, a.gu);
-    FLUSH(sums->log_u, a.log_u);
+    log_lanes(&a.mantissas);
+    a.mantissas += (float)M_LN2 * __builtin_convertvector(a.exponents, vf);
+    FLUSH(sums->log_u, a.mantissas);
     int above = 0;
     for (size_t k = 0; k < n; k++)
         above += s[k] > epsilon;
@@ -233,15 +249,15 @@ void cx_kernel_features(const float *p, const float *g, const float *m, const fl
 }
 
 void cx_kernel_apply(float *restrict p, const float *restrict u, float *restrict average, size_t n,
-                     float keep, float lr, float weight) {
+                     float lr, float shrink, float weight) {
     if (!average) {
         for (size_t i = 0; i < n; i++)
-            p[i] = keep * p[i] - lr * u[i];
+            p[i] -= lr * u[i] + shrink * p[i];
         return;
     }
     const float new = 1.0f - weight;
     for (size_t i = 0; i < n; i++) {
-        p[i] = keep * p[i] - lr * u[i];
+        p[i] -= lr * u[i] + shrink * p[i];
         average[i] = weight * average[i] + new *p[i];
     }
 }

@@ -36,19 +36,24 @@ void cx_kernel_scale(float *g, size_t n, float factor);
 /* g += weight * p */
 void cx_kernel_add(float *restrict g, const float *restrict p, size_t n, float weight);
 
-/* Denominators: update v and leave s. The maximum: v is s. */
-void cx_kernel_max(const float *restrict g, float *restrict v, size_t n, float beta2, float inside);
+/* Averages move by ombeta times the difference: with beta = 1 - ombeta rounded to
+ * float, an ombeta of 1e-5 would be wrong by 0.3 %, and disagree with c1 and c2.
+ *
+ * Denominators: update v and leave s.
+ * v <- max(v - ombeta2 v, |g| + inside); v is s */
+void cx_kernel_max(const float *restrict g, float *restrict v, size_t n, float ombeta2,
+                   float inside);
 /* s = sqrt(v) * scale */
 void cx_kernel_square(const float *restrict g, float *restrict v, float *restrict s, size_t n,
-                      float beta2, float ombeta2, float scale);
+                      float ombeta2, float scale);
 /* s = (v * scale)^(1/q) */
 void cx_kernel_power(const float *restrict g, float *restrict v, float *restrict s, size_t n,
-                     float beta2, float ombeta2, float scale, float q);
+                     float ombeta2, float scale, float q);
 
-/* m <- beta1 m + ombeta1 g; u = m * inverse_c1 / (s + epsilon) + decay * p. u may
- * be the array g. */
+/* m += ombeta1 (g - m); u = m * inverse_c1 / (s + epsilon) + decay * p. u may be
+ * the array g. */
 void cx_kernel_direction(const float *g, float *restrict m, const float *restrict s,
-                         const float *restrict p, float *u, size_t n, float beta1, float ombeta1,
+                         const float *restrict p, float *u, size_t n, float ombeta1,
                          float inverse_c1, float epsilon, float decay);
 /* u = g / (s + epsilon) */
 void cx_kernel_ratio(const float *restrict g, const float *restrict s, float *restrict u, size_t n,
@@ -61,9 +66,9 @@ void cx_kernel_features(const float *p, const float *g, const float *m, const fl
                         const float *s, size_t n, float inverse_c1, float epsilon,
                         cx_update_sums *sums);
 
-/* p <- keep * p - lr * u, and the average of the parameters where `average`. */
+/* p <- p - lr u - shrink p, and the average of the parameters where `average`. */
 void cx_kernel_apply(float *restrict p, const float *restrict u, float *restrict average, size_t n,
-                     float keep, float lr, float weight);
+                     float lr, float shrink, float weight);
 void cx_kernel_average(const float *restrict p, float *restrict average, size_t n, float weight);
 
 #endif

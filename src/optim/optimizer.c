@@ -252,12 +252,12 @@ typedef struct {
     size_t size;
     float average_weight;
     float coef, decay_gradient;
-    float lr, keep; /* of the update */
-    bool first;     /* the tensor's first step */
+    float lr, shrink; /* of the update; shrink: lr * decoupled weight decay */
+    bool first;       /* the tensor's first step */
 } tensor_step;
 
 static void apply(const tensor_step *s, const float *u, size_t at, size_t n) {
-    cx_kernel_apply(s->p + at, u, s->average ? s->average + at : NULL, n, s->keep, s->lr,
+    cx_kernel_apply(s->p + at, u, s->average ? s->average + at : NULL, n, s->lr, s->shrink,
                     s->average_weight);
 }
 
@@ -302,7 +302,7 @@ static void step_rmsprop(const cx_optimizer *o, const tensor_step *s) {
         const size_t n = s->size - at < CX_BLOCK ? s->size - at : CX_BLOCK;
         const float *direction = u;
         prepare_gradient(s, at, n);
-        cx_kernel_square(s->g + at, s->v + at, root, n, (float)(1 - ombeta2), (float)ombeta2, 1);
+        cx_kernel_square(s->g + at, s->v + at, root, n, (float)ombeta2, 1);
         cx_kernel_ratio(s->g + at, root, u, n, epsilon);
         if (s->m) {
             cx_kernel_momentum(u, s->m + at, n, (float)o->rule.momentum);
@@ -315,17 +315,17 @@ static void step_rmsprop(const cx_optimizer *o, const tensor_step *s) {
 /* Updates v; returns s, which is v itself or the buffer. */
 static const float *denominator(const cx_optimizer *o, const float *g, float *v, float *buffer,
                                 size_t n, double c2) {
-    const double q = o->rule.denominator_norm, ombeta2 = o->hyper.value[CX_HYPER_OMBETA2];
-    const float beta2 = (float)(1 - ombeta2);
+    const double q = o->rule.denominator_norm;
+    const float ombeta2 = (float)o->hyper.value[CX_HYPER_OMBETA2];
     if (isinf(q)) {
-        cx_kernel_max(g, v, n, beta2,
+        cx_kernel_max(g, v, n, ombeta2,
                       o->rule.epsilon_in_maximum ? (float)o->hyper.value[CX_HYPER_EPSILON] : 0);
         return v;
     }
     if (q == 2)
-        cx_kernel_square(g, v, buffer, n, beta2, (float)ombeta2, (float)(1 / sqrt(c2)));
+        cx_kernel_square(g, v, buffer, n, ombeta2, (float)(1 / sqrt(c2)));
     else
-        cx_kernel_power(g, v, buffer, n, beta2, (float)ombeta2, (float)(1 / c2), (float)q);
+        cx_kernel_power(g, v, buffer, n, ombeta2, (float)(1 / c2), (float)q);
     return buffer;
 }
 
@@ -347,17 +347,18 @@ static void step_ciao(cx_optimizer *o, int t, tensor_step *s, double *features) 
     const cx_optim_tensor *tensor = &o->tensors[t];
     tensor_state *state = &states(o)[t];
     const bool lamb = o->rule.lamb_power != 0 && !(o->rule.lamb_ignore_vectors && tensor->rank < 2);
-    const bool decoupled = !o->rule.decay_in_update && !o->rule.decay_in_gradient;
-    const float ombeta1 = (float)h[CX_HYPER_OMBETA1], beta1 = (float)(1 - h[CX_HYPER_OMBETA1]);
+    const float ombeta1 = (float)h[CX_HYPER_OMBETA1];
     state->c1 = (1 - h[CX_HYPER_OMBETA1]) * state->c1 + h[CX_HYPER_OMBETA1];
     state->c2 = (1 - h[CX_HYPER_OMBETA2]) * state->c2 + h[CX_HYPER_OMBETA2];
     const float inverse_c1 = (float)(1 / state->c1);
     const float epsilon = (float)h[CX_HYPER_EPSILON];
     const float added = o->rule.epsilon_in_maximum && isinf(o->rule.denominator_norm) ? 0 : epsilon;
     const float decay = o->rule.decay_in_update ? (float)h[CX_HYPER_WEIGHT_DECAY] : 0;
-    double lr = h[CX_HYPER_LR], keep = decoupled ? 1 - lr * h[CX_HYPER_WEIGHT_DECAY] : 1;
+    const double decoupled =
+        o->rule.decay_in_update || o->rule.decay_in_gradient ? 0 : h[CX_HYPER_WEIGHT_DECAY];
+    double lr = h[CX_HYPER_LR];
     s->lr = (float)lr;
-    s->keep = (float)keep;
+    s->shrink = (float)(lr * decoupled);
 
     cx_update_sums sums;
     memset(&sums, 0, sizeof sums);
@@ -369,8 +370,7 @@ static void step_ciao(cx_optimizer *o, int t, tensor_step *s, double *features) 
         float *u = lamb && !features ? g : direction;
         prepare_gradient(s, at, n);
         const float *d = denominator(o, g, s->v + at, root, n, state->c2);
-        cx_kernel_direction(g, s->m + at, d, s->p + at, u, n, beta1, ombeta1, inverse_c1, added,
-                            decay);
+        cx_kernel_direction(g, s->m + at, d, s->p + at, u, n, ombeta1, inverse_c1, added, decay);
         if (features)
             cx_kernel_features(s->p + at, g, s->m + at, u, d, n, inverse_c1, epsilon, &sums);
         else if (lamb)
@@ -382,9 +382,8 @@ static void step_ciao(cx_optimizer *o, int t, tensor_step *s, double *features) 
     }
     if (lamb) {
         lr *= trust_ratio(o, state, &sums);
-        keep = decoupled ? 1 - lr * h[CX_HYPER_WEIGHT_DECAY] : 1;
         s->lr = (float)lr;
-        s->keep = (float)keep;
+        s->shrink = (float)(lr * decoupled);
         apply(s, s->g, 0, s->size);
     }
     if (features)
@@ -392,7 +391,7 @@ static void step_ciao(cx_optimizer *o, int t, tensor_step *s, double *features) 
                               &(cx_feature_input){.size = s->size,
                                                   .c1 = state->c1,
                                                   .lr = lr,
-                                                  .keep = keep,
+                                                  .shrink = lr * decoupled,
                                                   .g_norm = o->grad_norm[t],
                                                   .clipped = o->clipped[tensor->group]},
                               features);
@@ -405,7 +404,7 @@ static void step_tensor(cx_optimizer *o, int t, tensor_step *s, double *features
     s->coef = (float)o->coef[o->tensors[t].group];
     s->decay_gradient = l2 ? (float)o->hyper.value[CX_HYPER_WEIGHT_DECAY] : 0;
     s->lr = (float)lr;
-    s->keep = 1;
+    s->shrink = 0;
     s->first = state->steps == 0;
     o->grad_norm[t] = sqrt(o->square[t]) * o->coef[o->tensors[t].group];
     switch (o->rule.rule) {

@@ -14,7 +14,7 @@
 typedef struct {
     const char *name;
     cx_error *err;
-    json_t *root;
+    const json_t *root;
     const char *optimizer;
     int n_tensors, n_groups;
     size_t count;
@@ -343,17 +343,12 @@ static int run(replay *r) {
     return CX_OK;
 }
 
-int cx_replay_optimizer(const char *name, const char *json, size_t size, cx_optimizer_replay *out,
+int cx_replay_optimizer(const char *name, const json_t *root, cx_optimizer_replay *out,
                         cx_error *err) {
-    json_error_t where;
-    replay r = {.name = name, .err = err, .out = out};
+    replay r = {.name = name, .err = err, .root = root, .out = out};
     *out = (cx_optimizer_replay){.passed = true};
-    r.root = json_loadb(json, size, JSON_REJECT_DUPLICATES, &where);
-    if (!json_is_object(r.root)) {
-        json_decref(r.root);
-        return cx_fail(err, CX_EDATA, "%s: line %d: %s", name, r.root ? 1 : where.line,
-                       r.root ? "an object is expected" : where.text);
-    }
+    if (!json_is_object(root))
+        return cx_fail(err, CX_EDATA, "%s: an object is expected", name);
     int code = read_rule(&r);
     if (!code)
         code = read_tensors(&r);
@@ -367,6 +362,5 @@ int cx_replay_optimizer(const char *name, const char *json, size_t size, cx_opti
     void *const owned[] = {r.tensors, r.order, r.params, r.grads, r.has_grad, r.features};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         free(owned[i]);
-    json_decref(r.root);
     return code;
 }

@@ -26,10 +26,10 @@ typedef struct {
     char worst[192];    /* what was first past tolerance; empty when passed */
 } cx_optimizer_replay;
 
-/* `json`: the text of a file; `name` stands for it in messages. CX_OK whether or
- * not it passed; CX_EUNSUPPORTED, naming the optimizer or the switch; CX_EDATA for
- * a file that is corrupt. */
-int cx_replay_optimizer(const char *name, const char *json, size_t size, cx_optimizer_replay *out,
+/* Replays a file that jansson has read; `name` stands for it in messages. CX_OK
+ * whether or not it passed; CX_EUNSUPPORTED, naming the optimizer or the switch;
+ * CX_EDATA for a file that is not of the format. */
+int cx_replay_optimizer(const char *name, const struct json_t *root, cx_optimizer_replay *out,
                         cx_error *err);
 
 /* The rule and hyperparameters of a file: its `optimizer` and `hyperparameters`

@@ -34,7 +34,7 @@ void cx_action_apply(const cx_config *config, const cx_heads *heads, const int *
                      cx_hyper *hyper);
 
 /* Starting hyperparameters with noise, drawn from rng; noise[CX_HYPER_COUNT] gets
- * the position of each draw in [-1, 1]. lr's log range is scaled by
+ * the position of each draw in [-1, 1] of the full range. lr's log range is scaled by
  * min(1, outer_steps / episode.noise_full_at). */
 void cx_action_start(const cx_config *config, int outer_steps, cx_rng *rng, cx_hyper *hyper,
                      float *noise);

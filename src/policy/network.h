@@ -23,8 +23,9 @@ cx_net_shape cx_policy_shape(const cx_config *config);
 cx_net_shape cx_value_shape(const cx_config *config);
 
 /* Number of floats of one network's block: trainable weights first
- * (cx_net_trainable of them), then mean[inputs], second moment about the mean
- * [inputs] and the correction [1] of the normalization, padded. */
+ * (cx_net_trainable of them), then mean[inputs], variance[inputs] and the correction [1]
+ * of the normalization, padded. Mean and variance are stored corrected, ready for use
+ * (0 and 1 at the start); the correction is the weight of all that was seen, 1 - beta^count. */
 typedef struct cx_net cx_net; /* graphs by (T, B), made when first needed and kept */
 int cx_net_create(const cx_net_shape *shape, cx_net **out, cx_error *err);
 void cx_net_destroy(cx_net *net);
@@ -54,9 +55,9 @@ void cx_net_update_statistics(const cx_net *net, float *block, const float *in, 
 int cx_net_step(cx_net *net, const float *block, const float *in, float *state, float *out,
                 cx_error *err);
 
-/* Learning: whole sequences from the zero state. in: raw, [T][B][inputs] (padding:
- * anything finite). *out points to [T][B][outputs], owned by the net, valid until
- * the next call. T and B are rounded up inside as the net likes. */
+/* Learning: about 30 kB a step and sequence at 256 units. Whole sequences from the zero state. in:
+ * raw, [T][B][inputs] (padding: anything finite). *out points to [T][B][outputs], owned by the net,
+ * valid until the next call. T and B are rounded up inside as the net likes. */
 int cx_net_forward(cx_net *net, const float *block, const float *in, int T, int B,
                    const float **out, cx_error *err);
 /* After cx_net_forward with the same T, B and block: dout [T][B][outputs] (0 in the

@@ -27,17 +27,21 @@ typedef struct {
      * power_fit: the best run's curve in [0, N], made monotone. */
     double t[CX_BASELINE_POINTS_MAX];
     double loss[CX_BASELINE_POINTS_MAX];
-    double slope;                   /* of log t over -log L for extrapolation (envelope); > 0 */
+    double slope;                   /* of log t over -log L for extrapolation; 0.05 .. 100 */
     double alpha, asymptote, scale; /* power fit L(t) = asymptote + scale * t^-alpha */
     double mean_reward, median_reward, best_reward; /* of the sweep's own runs */
     double seconds;                                 /* what it cost */
 } cx_baseline;
 
-/* Reward of final loss `loss` (optimum already taken off; any double, also NAN,
- * INFINITY, 0). `raw` (may be NULL) is the value before clipping above. */
+/* Least is reward.floor, largest log 8 (envelope) or log 2 (power_fit, which is
+ * extrapolated to 2 N at most). Between the first point and the initial loss at t = 1 the
+ * curve is interpolated, above that it goes on with `slope`. Where nothing of the sweep was
+ * finite every finite loss is worth 0.
+ * Reward of final loss `loss` (optimum already taken off; any double, also NAN,
+ * INFINITY, 0). `raw` (may be NULL) is the value before clipping above, finite (at most 30). */
 double cx_reward(const cx_config *config, const cx_baseline *baseline, double loss, double *raw);
 
-/* Fills curve, slope, fit and the sweep's own rewards from raw points of the
+/* Fills best_lr, best_loss, curve, slope, fit and the sweep's own rewards from raw points of the
  * continued runs. points are (t, loss) of one or two runs, each ascending in t;
  * t >= 1. n_runs, lr, final_loss, steps, initial_loss must be set. */
 typedef struct {

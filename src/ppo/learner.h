@@ -60,7 +60,7 @@ struct cx_learner {
     /* the update under way */
     cx_phase phase;
     cx_plan plan;
-    int next;            /* value batch or gradient step to do next */
+    int next;            /* episode whose value, or gradient step (two a batch), is next */
     size_t *at;          /* [n_episodes + 1]: first outer step of each in the arrays below */
     float *values;       /* [outer steps], of the planned episodes one after another */
     float *advantage;    /* same; normalized at the end of the phase of values */

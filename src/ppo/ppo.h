@@ -63,8 +63,8 @@ int cx_learner_add(cx_learner *l, cx_trajectory *t, cx_error *err);
 bool cx_learner_ready(const cx_learner *l);
 
 /* An update in slices, so that the caller can answer messages between them: begin,
- * then advance until *done. A slice is a batch of values, or a gradient step of both
- * networks. The version goes up by one at the end, and *stats is filled (NULL: not).
+ * then advance until *done. A slice is a batch of values, or a gradient step of one
+ * of the two networks. The version goes up by one at the end, and *stats is filled (NULL: not).
  *
  * begin plans the minibatches (buffer.h) with random numbers keyed by (seed, version),
  * and lets every new episode enter the input normalization of both networks, once,

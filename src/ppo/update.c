@@ -1,6 +1,6 @@
 /* One update, in slices: begin plans it and renews the statistics of inputs and
  * rewards; then values of all planned episodes, a batch a slice; then advantages;
- * then the gradient steps, one a slice. */
+ * then the gradient steps of policy and value function in turn, one a slice. */
 #include "ppo/learner.h"
 
 #include "base/arena.h"
@@ -375,23 +375,29 @@ static int value_step(cx_learner *l, const batch *b, cx_error *err) {
     return CX_OK;
 }
 
-static int gradient_slice(cx_learner *l, cx_error *err) {
-    const cx_plan *plan = &l->plan;
-    int at = plan->start[l->next];
-    batch b = {
-        .episode = plan->episode, .item = plan->item + at, .n = plan->start[l->next + 1] - at};
-    measure(&b);
-    int rc = policy_step(l, &b, l->next >= plan->last_pass, err);
-    if (!rc)
-        rc = value_step(l, &b, err);
-    if (rc)
-        return rc;
-    for (int i = 0; i < b.n; i++) {
-        cx_trajectory *e = plan->episode[b.item[i]];
+static void count_uses(cx_learner *l, const batch *b) {
+    for (int i = 0; i < b->n; i++) {
+        cx_trajectory *e = b->episode[b->item[i]];
         l->sum.staleness += (double)cx_staleness(e, l->version);
         l->n_used++;
         e->uses++;
     }
+}
+
+/* Each batch takes two slices: a step of the policy, then one of the value function. */
+static int gradient_slice(cx_learner *l, cx_error *err) {
+    const cx_plan *plan = &l->plan;
+    int i = l->next / 2;
+    batch b = {.episode = plan->episode,
+               .item = plan->item + plan->start[i],
+               .n = plan->start[i + 1] - plan->start[i]};
+    measure(&b);
+    int rc =
+        l->next % 2 == 0 ? policy_step(l, &b, i >= plan->last_pass, err) : value_step(l, &b, err);
+    if (rc)
+        return rc;
+    if (l->next % 2 == 1)
+        count_uses(l, &b);
     l->next++;
     return CX_OK;
 }
@@ -442,7 +448,7 @@ static int advance(cx_learner *l, cx_error *err) {
         int rc = value_slice(l, err);
         if (rc)
             return rc;
-    } else if (l->next < l->plan.n_batches) {
+    } else if (l->phase == CX_PHASE_STEPS && l->next < 2 * l->plan.n_batches) {
         int rc = gradient_slice(l, err);
         if (rc)
             return rc;
@@ -464,7 +470,7 @@ int cx_learner_advance(cx_learner *l, bool *done, cx_update_stats *stats, cx_err
     int rc = advance(l, err);
     if (rc)
         return rc;
-    *done = l->phase == CX_PHASE_STEPS && l->next >= l->plan.n_batches;
+    *done = l->phase == CX_PHASE_STEPS && l->next >= 2 * l->plan.n_batches;
     l->sum.seconds += cx_clock_now() - start;
     if (*done) {
         if (stats)

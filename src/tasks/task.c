@@ -50,8 +50,12 @@ static const cx_family_schema *schema_of(const cx_task_spec *spec) {
 int cx_task_inner_steps(const cx_task_spec *spec, const cx_config *config) {
     const cx_task_family *f = families[spec->family];
     int outer = (int)spec->value[CX_PARAM_OUTER_STEPS];
-    int inner = f->inner_per_outer ? f->inner_per_outer(spec, config)
-                                   : (int)spec->value[CX_PARAM_INNER_PER_OUTER];
+    double total = spec->value[CX_PARAM_INNER_STEPS];
+    int inner = (int)spec->value[CX_PARAM_INNER_PER_OUTER];
+    if (total > 0)
+        inner = (int)fmax(1, round(total / outer));
+    else if (f->inner_per_outer)
+        inner = f->inner_per_outer(spec, config);
     return outer * inner;
 }
 
@@ -67,6 +71,8 @@ void cx_task_sample(const cx_config *config, uint64_t instance, cx_task_spec *sp
     for (uint32_t attempt = 0; attempt < ATTEMPTS; attempt++) {
         cx_task_spec drawn;
         cx_config_sample_task(config, schemas, instance, attempt, &drawn);
+        if (attempt > 0 && drawn.entry != spec->entry)
+            continue; /* the bound is not to change how often an entry is drawn */
         double cost = bound > 0 ? cx_task_gflop(&drawn, config) : 0;
         if (attempt == 0 || cost < least) {
             *spec = drawn;
@@ -209,9 +215,19 @@ static void append(char *out, size_t size, const char *text) {
         (void)snprintf(out + used, size - used, "%s", text);
 }
 
+/* NULL for a number. */
+static const char *word_of(const cx_param_schema *p, double value) {
+    int count = 0;
+    if (!p->words)
+        return NULL;
+    while (p->words[count])
+        count++;
+    return value >= 0 && value < count ? p->words[(int)value] : "?";
+}
+
 void cx_task_describe(const cx_task_spec *spec, const cx_config *config, char *out, size_t size) {
     const cx_family_schema *s = schema_of(spec);
-    char number[40], text[96];
+    char text[96];
     if (size == 0)
         return;
     (void)snprintf(out, size, "%s", s ? s->name : "unknown family");
@@ -223,24 +239,18 @@ void cx_task_describe(const cx_task_spec *spec, const cx_config *config, char *o
         append(out, size, text);
     }
     for (int i = 0; i < s->n_params; i++) {
+        const char *word = word_of(&s->params[i], spec->value[i]);
+        if (word && strcmp(word, "none") != 0) {
+            append(out, size, " ");
+            append(out, size, word);
+        }
+    }
+    for (int i = 0; i < s->n_params; i++) {
         const cx_param_schema *p = &s->params[i];
         double v = spec->value[i];
-        if (p->words) {
-            int count = 0;
-            while (p->words[count])
-                count++;
-            const char *word = v >= 0 && v < count ? p->words[(int)v] : "?";
-            (void)snprintf(text, sizeof text, " %s", word);
-            if (strcmp(word, "none") == 0)
-                continue;
-        } else {
-            if (v == p->fallback && (v == 0 || v == 1))
-                continue;
-            (void)snprintf(number, sizeof number, "%.4g", v);
-            if (p->whole)
-                (void)snprintf(number, sizeof number, "%.0f", v);
-            (void)snprintf(text, sizeof text, " %s=%s", p->name, number);
-        }
+        if (p->words || (v == p->fallback && (v == 0 || v == 1)))
+            continue;
+        (void)snprintf(text, sizeof text, p->whole ? " %s=%.0f" : " %s=%.4g", p->name, v);
         append(out, size, text);
     }
 }

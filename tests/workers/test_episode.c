@@ -194,20 +194,20 @@ static void test_control(void **state) {
     cx_control_result a, b;
     assert_ok(cx_rule_named("adam", &rule, &hyper, &err));
     hyper.value[CX_HYPER_LR] = f->baseline.best_lr;
-    assert_ok(cx_control_run(&f->config, f->task, &rule, &hyper, CX_SCHEDULE_CONSTANT, 42, NULL,
+    assert_ok(cx_control_run(&f->config, f->task, &rule, &hyper, CX_SCHEDULE_constant, 42, NULL,
                              NULL, 0, &a, &err));
     /* the sweep's own run at that lr: the same initial weights, batches and evaluation */
     assert_true(fabs(a.valid_loss - cx_task_optimum(f->task) - f->baseline.best_loss) <
                 1e-6 * f->baseline.best_loss);
     cx_control_best best;
-    const cx_schedule schedules[] = {CX_SCHEDULE_CONSTANT, CX_SCHEDULE_COSINE};
+    const cx_schedule schedules[] = {CX_SCHEDULE_constant, CX_SCHEDULE_cosine};
     assert_ok(cx_control_tune(&f->config, f->task, &rule, &hyper, schedules, 2, 42, &best, &err));
     assert_true(best.runs >= 6);
     assert_true(best.result.valid_loss <= a.valid_loss);
     hyper.value[CX_HYPER_LR] = 1e30;
     assert_ok(cx_rule_named("sgd", &rule, &hyper, &err));
     hyper.value[CX_HYPER_LR] = 1e30;
-    assert_ok(cx_control_run(&f->config, f->task, &rule, &hyper, CX_SCHEDULE_CONSTANT, 42, NULL,
+    assert_ok(cx_control_run(&f->config, f->task, &rule, &hyper, CX_SCHEDULE_constant, 42, NULL,
                              NULL, 0, &b, &err));
     assert_true(b.diverged);
     tear_down(f);
