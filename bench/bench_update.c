@@ -7,10 +7,8 @@
  *      -o build/bench_update && build/bench_update
  */
 #include "base/arena.h"
-#include "base/clock.h"
 #include "optim/optimizer.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -140,6 +140,10 @@ void cx_table_note(cx_table *t, const char *text) {
     t->notes[t->n_notes++] = own;
 }
 
+bool cx_table_failed(const cx_table *t) {
+    return t->failed;
+}
+
 const char *cx_table_title(const cx_table *t) {
     return t->title;
 }

@@ -48,7 +48,9 @@ static const cx_family_schema *schema_of(const cx_task_spec *spec) {
 /* --- sampling --- */
 
 int cx_task_inner_steps(const cx_task_spec *spec, const cx_config *config) {
-    const cx_task_family *f = families[spec->family];
+    const cx_task_family *f = cx_task_family_at((int)spec->family);
+    if (!f)
+        return 0;
     int outer = (int)spec->value[CX_PARAM_OUTER_STEPS];
     double total = spec->value[CX_PARAM_INNER_STEPS];
     int inner = (int)spec->value[CX_PARAM_INNER_PER_OUTER];
@@ -60,8 +62,8 @@ int cx_task_inner_steps(const cx_task_spec *spec, const cx_config *config) {
 }
 
 double cx_task_gflop(const cx_task_spec *spec, const cx_config *config) {
-    return 1e-9 * families[spec->family]->flops_per_step(spec, config) *
-           cx_task_inner_steps(spec, config);
+    const cx_task_family *f = cx_task_family_at((int)spec->family);
+    return f ? 1e-9 * f->flops_per_step(spec, config) * cx_task_inner_steps(spec, config) : NAN;
 }
 
 void cx_task_sample(const cx_config *config, uint64_t instance, cx_task_spec *spec) {

@@ -1,7 +1,6 @@
 #include "tests/test.h"
 
 #include "base/arena.h"
-#include "base/rng.h"
 #include "optim/optimizer.h"
 #include <float.h>
 #include <math.h>

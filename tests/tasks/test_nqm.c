@@ -129,6 +129,42 @@ static void test_noise(void **state) {
     drop_live(&clean);
 }
 
+/* With equal eigenvalues 1/d the gradients betray the normal numbers themselves. */
+static void test_noise_is_normal(void **state) {
+    (void)state;
+    enum { D = 601, STEPS = 400 };
+    live l = make(D, 1, 1, 2), clean = make(D, 1, 0, 2);
+    double power[5] = {0}, lag[4] = {0}, beyond[3] = {0}, n = (double)D * STEPS;
+    static const int lags[4] = {1, 44, 45, 128}; /* 601 = 2 * 256 + 89: pairs lie 128 or 45 apart */
+    (void)cx_task_step(clean.task, clean.block, clean.grads, 0);
+    for (uint32_t s = 0; s < STEPS; s++) {
+        double e[D];
+        (void)cx_task_step(l.task, l.block, l.grads, s);
+        for (int i = 0; i < D; i++) {
+            e[i] = ((double)clean.grads[i] - l.grads[i]) * D / sqrt(2);
+            for (int k = 1; k < 5; k++)
+                power[k] += pow(e[i], k) / n;
+            for (int k = 0; k < 3; k++)
+                beyond[k] += (fabs(e[i]) > k + 1) / n;
+            for (int k = 0; k < 4; k++)
+                lag[k] += i >= lags[k] ? e[i] * e[i - lags[k]] / n : 0;
+        }
+    }
+    /* five standard errors of 240,400 numbers */
+    assert_true(fabs(power[1]) < 0.0102);
+    assert_true(fabs(power[2] - 1) < 0.0145);
+    assert_true(fabs(power[3]) < 0.04);
+    assert_true(fabs(power[4] - 3) < 0.1);
+    for (int k = 0; k < 3; k++) {
+        double p = erfc((k + 1) / sqrt(2));
+        assert_true(fabs(beyond[k] - p) < 5 * sqrt(p / n));
+    }
+    for (int k = 0; k < 4; k++)
+        assert_true(fabs(lag[k]) < 0.0102);
+    drop_live(&l);
+    drop_live(&clean);
+}
+
 static void test_initial_excess(void **state) {
     (void)state;
     double sum = 0;
@@ -186,6 +222,7 @@ int main(void) {
         cmocka_unit_test(test_gradient),
         cmocka_unit_test(test_spectrum_and_optimum),
         cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_noise_is_normal),
         cmocka_unit_test(test_initial_excess),
         cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_sgd_falls),
