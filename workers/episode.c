@@ -295,7 +295,7 @@ static void apply_choice(episode *e, int k) {
     const cx_heads *heads = &e->r->heads;
     cx_run_state *s = &e->state;
     if (e->job->acting == CX_ACT_REPLAY) {
-        s->hyper = *cx_open_loop_at(e->job->replay, (double)k / s->outer_steps);
+        s->hyper = *cx_open_loop_at(e->job->replay, (k + 0.5) / s->outer_steps);
     } else {
         if (heads->n_heads > 0 && heads->hyper[0] < 0)
             use_register(e, e->choice[0]);

@@ -32,7 +32,7 @@ X("reward.floor", REAL, reward.floor, -3, -100, 0, "least reward; also that of a
 X("reward.learning_rates", REALS, reward.learning_rates, 0, 1e-8, 10, "learning rates of the Adam sweep, ascending") \
 X("reward.max_extensions", INT, reward.max_extensions, 6, 0, 20, "half decades by which the sweep may grow while the best is at its edge") \
 X("reward.length_factor", INT, reward.length_factor, 4, 1, 16, "envelope: the best runs are continued to this many times the task's length") \
-X("optimizer.lr", REAL, optimizer.start.value[CX_HYPER_LR], 1e-3, 1e-8, 1, "starting values of every episode, before noise") \
+X("optimizer.lr", REAL, optimizer.start.value[CX_HYPER_LR], 1e-3, 1e-8, 1e4, "starting values of every episode, before noise") \
 X("optimizer.weight_decay", REAL, optimizer.start.value[CX_HYPER_WEIGHT_DECAY], 1e-2, 0, 1, "") \
 X("optimizer.epsilon", REAL, optimizer.start.value[CX_HYPER_EPSILON], 1e-6, 1e-12, 1, "") \
 X("optimizer.ombeta2", REAL, optimizer.start.value[CX_HYPER_OMBETA2], 1e-2, 1e-6, 1, "1 - beta2") \

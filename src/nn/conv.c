@@ -135,7 +135,7 @@ void cx_conv2d_forward(cx_call *c, cx_rng *rng) {
             if (!g.unfolded)
                 unfold(&g, x, c->temp);
             cx_gemm(false, false, g.go, g.p, g.k, c->in[W].value + (size_t)(q * g.go) * (size_t)g.k,
-                    g.k, g.unfolded ? x : c->temp, g.p, c->in[B].value ? 1 : 0,
+                    g.k, g.unfolded ? x : c->temp, g.p, c->in[B].value != NULL,
                     y + (size_t)(q * g.go) * (size_t)g.p, g.p);
         }
     }
@@ -168,13 +168,13 @@ void cx_conv2d_backward(cx_call *c) {
                 if (!g.unfolded)
                     unfold(&g, x, col);
                 cx_gemm(false, true, g.go, g.k, g.p, dy, g.p, g.unfolded ? x : col, g.p,
-                        n || c->in[W].add ? 1 : 0, dw + wq, g.k);
+                        n || c->in[W].add, dw + wq, g.k);
             }
             if (!c->in[X].grad)
                 continue;
             if (g.unfolded) {
                 cx_gemm(true, false, g.k, g.p, g.go, c->in[W].value + wq, g.k, dy, g.p,
-                        c->in[X].add ? 1 : 0, c->in[X].grad + at, g.p);
+                        c->in[X].add, c->in[X].grad + at, g.p);
                 continue;
             }
             cx_gemm(true, false, g.k, g.p, g.go, c->in[W].value + wq, g.k, dy, g.p, 0, dcol, g.p);

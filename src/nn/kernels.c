@@ -2,21 +2,7 @@
 #include "nn/ops.h"
 #include "nn/simd.h"
 
-#include <cblas.h>
 #include <string.h>
-
-void cx_gemm(bool ta, bool tb, int m, int n, int k, const cx_real *a, int lda, const cx_real *b,
-             int ldb, cx_real beta, cx_real *c, int ldc) {
-    if (m == 1 && (!ta || lda == 1)) {
-        CX_BLAS(gemv)
-        (CblasRowMajor, tb ? CblasNoTrans : CblasTrans, tb ? n : k, tb ? k : n, 1, b, ldb, a, 1,
-         beta, c, 1);
-        return;
-    }
-    CX_BLAS(gemm)
-    (CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, m, n, k, 1, a,
-     lda, b, ldb, beta, c, ldc);
-}
 
 void cx_rows_fill(cx_real *y, const cx_real *b, int rows, int cols) {
     for (int r = 0; r < rows; r++)

@@ -21,18 +21,18 @@ void cx_linear_forward(cx_call *c, cx_rng *rng) {
     if (c->in[B].value)
         cx_rows_fill(c->out[0].value, c->in[B].value, rows, out);
     cx_gemm(false, true, rows, out, in, c->in[X].value, in, c->in[W].value, in,
-            c->in[B].value ? 1 : 0, c->out[0].value, out);
+            c->in[B].value != NULL, c->out[0].value, out);
 }
 
 void cx_linear_backward(cx_call *c) {
     int in = c->in[W].shape.dim[1], out = c->in[W].shape.dim[0], rows = c->in[X].size / in;
     const cx_real *dy = c->out[0].grad;
     if (c->in[W].grad)
-        cx_gemm(true, false, out, in, rows, dy, out, c->in[X].value, in, c->in[W].add ? 1 : 0,
+        cx_gemm(true, false, out, in, rows, dy, out, c->in[X].value, in, c->in[W].add,
                 c->in[W].grad, in);
     if (c->in[B].grad)
         cx_rows_sum(c->in[B].grad, dy, rows, out, c->in[B].add);
     if (c->in[X].grad)
-        cx_gemm(false, false, rows, in, out, dy, out, c->in[W].value, in, c->in[X].add ? 1 : 0,
+        cx_gemm(false, false, rows, in, out, dy, out, c->in[W].value, in, c->in[X].add,
                 c->in[X].grad, in);
 }

@@ -210,11 +210,11 @@ static void gain_backward(cx_slot *gain, cx_slot *bias, const cx_real *dy, const
 static void matrix_backward(cx_call *c, const state *s, const cx_real *dgx, const cx_real *dgh) {
     int rows = s->T * s->B, h = s->H, beta = c->in[W_HH].add;
     if (c->in[W_IH].grad)
-        cx_gemm(true, false, 4 * h, s->I, rows, dgx, 4 * h, c->in[X].value, s->I,
-                c->in[W_IH].add ? 1 : 0, c->in[W_IH].grad, s->I);
+        cx_gemm(true, false, 4 * h, s->I, rows, dgx, 4 * h, c->in[X].value, s->I, c->in[W_IH].add,
+                c->in[W_IH].grad, s->I);
     if (c->in[X].grad)
-        cx_gemm(false, false, rows, s->I, 4 * h, dgx, 4 * h, c->in[W_IH].value, s->I,
-                c->in[X].add ? 1 : 0, c->in[X].grad, s->I);
+        cx_gemm(false, false, rows, s->I, 4 * h, dgx, 4 * h, c->in[W_IH].value, s->I, c->in[X].add,
+                c->in[X].grad, s->I);
     cx_real *dw = c->in[W_HH].grad;
     if (!dw)
         return;

@@ -101,10 +101,9 @@ static inline int cx_last_dim(const cx_shape *s) {
 /* out[0] has the shape of in[0]: the shape function of elementwise operators */
 int cx_shape_same(cx_call *c, cx_error *err);
 
-/* c[m,n] = op(a) op(b) + beta c, row-major, leading dimensions given. Rows of one go to
- * a matrix-vector product, which reads the matrix once instead of packing it. */
+/* c[m,n] (+)= op(a) op(b), row-major, leading dimensions given. */
 void cx_gemm(bool ta, bool tb, int m, int n, int k, const cx_real *a, int lda, const cx_real *b,
-             int ldb, cx_real beta, cx_real *c, int ldc);
+             int ldb, bool add, cx_real *c, int ldc);
 /* y[rows,cols]: every row becomes b. */
 void cx_rows_fill(cx_real *y, const cx_real *b, int rows, int cols);
 /* db[cols] (+)= sum of the rows of y. */

@@ -27,7 +27,7 @@ static inline void cx_vstore(cx_real *p, cx_vec v) {
     memcpy(p, &v, sizeof v);
 }
 static inline cx_vec cx_vset(cx_real x) {
-    return (cx_vec){0} + x;
+    return x - (cx_vec){0}; /* x - 0 is x for every x, so no subtraction remains */
 }
 
 #if CX_VEC_BYTES > 16
@@ -47,12 +47,18 @@ static inline cx_vec cx_vset(cx_real x) {
 
 /* Sum of the lanes, always in the same order. */
 static inline cx_real cx_vsum(cx_vec v) {
+#if CX_VEC_BYTES == 64 && !defined(CX_REAL_DOUBLE)
+    return _mm512_reduce_add_ps((__m512)v);
+#elif CX_VEC_BYTES == 64
+    return _mm512_reduce_add_pd((__m512d)v);
+#else
     cx_real x[CX_VEC_BYTES / sizeof(cx_real)];
     memcpy(x, &v, sizeof v);
     for (int half = CX_LANES / 2; half; half /= 2)
         for (int i = 0; i < half; i++)
             x[i] += x[i + half];
     return x[0];
+#endif
 }
 
 static inline cx_real cx_sum(const cx_real *a, int n) {

@@ -241,6 +241,12 @@ const struct cx_net_tensor *cx_net_tensor_at(const cx_net *net, int i) {
     return &net->tensors[i];
 }
 
+void cx_net_statistics_at(const cx_net *net, size_t offset[3]) {
+    offset[0] = net->at[MEAN];
+    offset[1] = net->at[VARIANCE];
+    offset[2] = net->at[CORRECTION];
+}
+
 void cx_net_init(const cx_net *net, float *block, cx_rng *rng) {
     cx_graph_init(net->layout, block, rng);
     for (int i = 0; i < net->n_tensors; i++)

@@ -40,6 +40,9 @@ struct cx_net_tensor {
     int rank, dim[4];
     size_t offset, size;
 };
+/* Where in the block the normalization's mean [inputs], variance [inputs] and
+ * correction [1] start. */
+void cx_net_statistics_at(const cx_net *net, size_t offset[3]);
 void cx_net_init(const cx_net *net, float *block, cx_rng *rng);
 
 /* Normalizes one raw input into out (both [inputs]); the same arithmetic that

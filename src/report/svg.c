@@ -6,7 +6,7 @@
 
 enum {
     WIDTH = 720,
-    LEFT = 62, /* room for tick texts and the axis title */
+    LEFT = 70, /* room for tick texts and the axis title */
     RIGHT = 14,
     PLOT_HEIGHT = 230,
     BOTTOM = 44,

@@ -54,9 +54,10 @@ static tensor tensor_at(const cx_net *net, int i) {
         return t;
     }
     int k = i - cx_net_tensors(net);
-    size_t inputs = (size_t)cx_net_shape_of(net)->inputs;
+    size_t inputs = (size_t)cx_net_shape_of(net)->inputs, offset[N_NORMALIZATION];
+    cx_net_statistics_at(net, offset);
     (void)snprintf(t.name, sizeof t.name, "%s", normalization[k]);
-    t.offset = cx_net_trainable(net) + (size_t)k * inputs; /* layout: policy/network.h */
+    t.offset = offset[k];
     t.size = k < 2 ? inputs : 1;
     t.dim[0] = (int64_t)t.size;
     return t;

@@ -1,9 +1,10 @@
 #!/bin/bash
-# Asynchronous mode: all episodes are used, staleness keeps its bound, diverged runs are
+# Asynchronous mode (with learning rates at which weight decay alone diverges): all episodes are used, staleness keeps its bound, diverged runs are
 # counted and earn the floor, and no number that is not finite gets anywhere.
 . "$(dirname "$0")/lib.sh"
 "$cox" train "$tiny" --out "$work/a" -j 4 --set mode=asynchronous --set updates=12 --set ppo.max_staleness=2 \
-    --set 'actions.lr={factors: [0.1, 1, 100], low: 1e-8, high: 1e30, noise: [1, 100]}' >"$work/log" 2>&1 ||
+    --set optimizer.weight_decay=1 \
+    --set 'actions.lr={factors: [0.1, 1, 100], low: 1e-8, high: 1e4, noise: [1, 100]}' >"$work/log" 2>&1 ||
     fail "train: $(tail -5 "$work/log")"
 [ "$(wc -l <"$work/a/episodes.jsonl")" -ge 192 ] || fail "fewer episodes than were to be used"
 python3 - "$work/a" <<'P' || fail "what stands in the run's files"

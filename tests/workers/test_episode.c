@@ -159,8 +159,9 @@ static void test_acting(void **state) {
  * reaches the learner is finite. */
 static void test_divergence(void **state) {
     (void)state;
-    fixture *f = set_up_with("actions: {lr: {factors: [1e9, 1], low: 1e-8, high: 1e30, noise: [1e20, 1e20]}}\n"
-                             "optimizer: {lr: 1e-1, lamb_power: 0, weight_decay: 0}\n");
+    /* lr * weight_decay > 2: decay alone makes the parameters grow at every step */
+    fixture *f = set_up_with("optimizer: {lr: 1e4, weight_decay: 1}\n"
+                             "actions: {lr: {factors: [1, 2], low: 1e-8, high: 1e4, noise: [1, 1]}}\n");
     seen a = {0};
     cx_episode_result x = run(f, CX_ACT_RANDOM, 1, on_piece, &a, NULL);
     assert_int_equal(x.end, CX_END_DIVERGED);

@@ -1,0 +1,31 @@
+/* coxswain report DIR: one HTML page about a run. */
+#include "cli/command.h"
+
+#include "base/file.h"
+#include "cli/args.h"
+#include "report/run_page.h"
+#include <stdio.h>
+
+static const cx_option options[] = {{"--to", "FILE", "where to write it (default DIR/report.html)"},
+                                    {NULL, NULL, NULL}};
+static const cx_syntax syntax = {"report", "DIR [--to FILE]",
+                                 "Writes one self-contained HTML page with plots about a run.",
+                                 options, 1, 1};
+
+int cx_cmd_report(int argc, char **argv) {
+    cx_error err = {0};
+    cx_args args;
+    bool done;
+    char path[600];
+    int rc = cx_args_parse(&syntax, argc, argv, &args, &done, &err);
+    if (!rc && !done) {
+        const char *to = cx_args_value(&args, "--to");
+        rc = to ? cx_path(path, sizeof path, &err, "%s", to)
+                : cx_path(path, sizeof path, &err, "%s/report.html", args.word[0]);
+        if (!rc)
+            rc = cx_report_run(args.word[0], path, &err);
+        if (!rc)
+            (void)printf("%s\n", path);
+    }
+    return rc ? cx_cli_fail("report", &err) : 0;
+}
