@@ -307,6 +307,24 @@ static void test_same_bits(void **state) {
     drop_live(&c);
 }
 
+/* A training subset of one example: batches differ by nothing but their masks. */
+static void test_masks_change_with_the_step(void **state) {
+    (void)state;
+    for (int drawn = 0; drawn < 3; drawn++) {
+        cx_task_spec spec = small(19);
+        set(&spec, "train_examples", 1);
+        if (drawn == 1)
+            set(&spec, "dropout", 0.5);
+        if (drawn == 2)
+            set_word(&spec, "activation", "rrelu");
+        live l = make(&spec);
+        double a = cx_task_step(l.task, l.block, l.grads, 0);
+        double b = cx_task_step(l.task, l.block, l.grads, 1);
+        assert_int_equal(a != b, drawn > 0);
+        drop_live(&l);
+    }
+}
+
 static void test_scales(void **state) {
     (void)state;
     cx_task_spec spec = small(15);
@@ -550,6 +568,7 @@ int main(void) {
         cmocka_unit_test(test_row_loss_is_finite_where_it_can_be),
         cmocka_unit_test(test_evaluation_changes_nothing_and_drops_nothing),
         cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_masks_change_with_the_step),
         cmocka_unit_test(test_scales),
         cmocka_unit_test(test_every_mlp_learns),
         cmocka_unit_test(test_every_cnn_learns),
