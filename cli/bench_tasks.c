@@ -1,0 +1,190 @@
+#include "cli/bench.h"
+
+#include "base/arena.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static cx_ref layer(cx_graph *g, const char *op, const char *name, cx_ref x, cx_shape shape,
+                    const cx_attr *attrs) {
+    char w[32], b[32];
+    int fan_in = 1;
+    for (int i = 1; i < shape.rank; i++)
+        fan_in *= shape.dim[i];
+    (void)snprintf(w, sizeof w, "%s.weight", name);
+    (void)snprintf(b, sizeof b, "%s.bias", name);
+    cx_ref in[] = {x, cx_graph_param(g, w, shape, CX_INIT_FAN_IN, fan_in),
+                   cx_graph_param(g, b, CX_SHAPE(shape.dim[0]), CX_INIT_FAN_IN, fan_in)};
+    return cx_graph_op(g, op, in, 3, attrs);
+}
+
+static cx_ref unary(cx_graph *g, const char *op, cx_ref x, const cx_attr *attrs) {
+    return cx_graph_op(g, op, &x, 1, attrs);
+}
+
+static void classify(cx_bench_task *t, cx_ref logits, int batch) {
+    t->label = cx_graph_input_int(t->graph, "label", CX_SHAPE(batch));
+    t->loss = cx_graph_op(t->graph, "cross_entropy", (cx_ref[]){logits, t->label}, 2, NULL);
+}
+
+/* Each build function returns the matrix products of the first layer, in operations of
+ * one forward pass: nobody computes the gradient of its input. */
+static double build_mlp(cx_bench_task *t) {
+    enum { B = 128 };
+    cx_graph *g = t->graph;
+    t->x = cx_graph_input(g, "x", CX_SHAPE(B, 784), false);
+    cx_ref h = layer(g, "linear", "layer0", t->x, CX_SHAPE(128, 784), NULL);
+    h = unary(g, "act_relu", h, NULL);
+    h = layer(g, "linear", "layer1", h, CX_SHAPE(128, 128), NULL);
+    h = unary(g, "act_relu", h, NULL);
+    classify(t, layer(g, "linear", "out", h, CX_SHAPE(10, 128), NULL), B);
+    return 2.0 * B * 784 * 128;
+}
+
+static double build_cnn(cx_bench_task *t) {
+    enum { B = 128 };
+    static const cx_attr same[] = {{"padding", 1}, {NULL, 0}};
+    static const cx_attr two[] = {{"kernel", 2}, {"stride", 2}, {NULL, 0}};
+    cx_graph *g = t->graph;
+    t->x = cx_graph_input(g, "x", CX_SHAPE(B, 1, 28, 28), false);
+    cx_ref h = layer(g, "conv2d", "conv0", t->x, CX_SHAPE(16, 1, 3, 3), same);
+    h = unary(g, "maxpool2d", unary(g, "act_relu", h, NULL), two);
+    h = layer(g, "conv2d", "conv1", h, CX_SHAPE(32, 16, 3, 3), same);
+    h = unary(g, "maxpool2d", unary(g, "act_relu", h, NULL), two);
+    h = unary(g, "flatten", h, NULL);
+    classify(t, layer(g, "linear", "out", h, CX_SHAPE(10, 1568), NULL), B);
+    return 2.0 * B * 28 * 28 * 16 * 9;
+}
+
+/* The noisy quadratic is the task family itself: its step is a pass of its own, which
+ * draws the noise, too. */
+static int make_nqm(cx_bench_task *t, cx_error *err) {
+    static const char yaml[] = "tasks:\n"
+                               "  - {family: nqm, outer_steps: 32, inner_per_outer: 4,\n"
+                               "     dimension: 1000, conditioning: 1000, noise: 1}\n";
+    int rc = cx_bench_config(yaml, &t->config, err);
+    if (rc)
+        return rc;
+    cx_task_spec spec;
+    cx_task_sample(t->config, 0, &spec);
+    rc = cx_task_create(&spec, t->config, NULL, &t->task, err);
+    if (rc)
+        return rc;
+    t->graph = t->task->graph;
+    t->flops = 3 * 2.0 * 1000; /* the product with the diagonal of H */
+    return CX_OK;
+}
+
+typedef struct {
+    const char *name;
+    double (*build)(cx_bench_task *t);            /* a graph */
+    int (*make)(cx_bench_task *t, cx_error *err); /* or all of it; both NULL: not there */
+} row;
+
+static const row rows[] = {
+    {"mlp", build_mlp, NULL}, {"cnn", build_cnn, NULL},    {"lstm", NULL, NULL},
+    {"gru", NULL, NULL},      {"transformer", NULL, NULL}, {"nqm", NULL, make_nqm},
+    {"ncf", NULL, NULL},      {"resnet", NULL, NULL},      {"ctc", NULL, NULL},
+};
+enum { N_ROWS = sizeof rows / sizeof rows[0] };
+
+const char *cx_bench_task_name(int i, bool *there) {
+    if (i < 0 || i >= N_ROWS)
+        return NULL;
+    *there = rows[i].build || rows[i].make;
+    return rows[i].name;
+}
+
+static int make_batches(cx_bench_task *t, int classes, cx_error *err) {
+    cx_shape x = cx_graph_shape(t->graph, t->x), y = cx_graph_shape(t->graph, t->label);
+    t->x_size = cx_shape_size(&x);
+    t->label_size = cx_shape_size(&y);
+    t->inputs = cx_calloc(CX_BENCH_BATCHES * t->x_size, sizeof *t->inputs);
+    t->labels = cx_calloc(CX_BENCH_BATCHES * t->label_size, sizeof *t->labels);
+    if (!t->inputs || !t->labels)
+        return cx_fail(err, CX_ENOMEM, "no memory for the batches of %s", t->name);
+    cx_rng rng = cx_rng_make(CX_BENCH_SEED, 0, CX_STREAM_DATA);
+    cx_rng_fill_uniform(&rng, t->inputs, CX_BENCH_BATCHES * t->x_size, 0, 1);
+    for (size_t i = 0; i < CX_BENCH_BATCHES * t->label_size; i++)
+        t->labels[i] = (int32_t)cx_rng_below(&rng, (uint32_t)classes);
+    return CX_OK;
+}
+
+static int list_tensors(cx_bench_task *t, cx_error *err) {
+    t->n_tensors = cx_graph_param_tensors(t->graph);
+    t->param_count = cx_graph_param_count(t->graph);
+    t->state_count = cx_graph_state_count(t->graph);
+    t->tensors = calloc((size_t)t->n_tensors, sizeof *t->tensors);
+    if (!t->tensors)
+        return cx_fail(err, CX_ENOMEM, "no memory for the tensors of %s", t->name);
+    for (int i = 0; i < t->n_tensors; i++) {
+        const cx_param *p = cx_graph_param_info(t->graph, i);
+        t->tensors[i] =
+            (cx_optim_tensor){.offset = p->offset, .size = p->size, .rank = p->shape.rank};
+        t->params += (double)p->size;
+    }
+    return CX_OK;
+}
+
+int cx_bench_task_create(int i, cx_bench_task *t, cx_error *err) {
+    int rc;
+    memset(t, 0, sizeof *t);
+    t->name = rows[i].name;
+    if (rows[i].make) {
+        rc = rows[i].make(t, err);
+        return rc ? rc : list_tensors(t, err);
+    }
+    if (!rows[i].build)
+        return cx_fail(err, CX_EUNSUPPORTED, "task %s is not implemented", t->name);
+    t->graph = cx_graph_create();
+    if (!t->graph)
+        return cx_fail(err, CX_ENOMEM, "no memory for the network of %s", t->name);
+    double first = rows[i].build(t);
+    rc = cx_graph_plan(t->graph, false, err);
+    if (rc)
+        return rc;
+    t->flops = 3 * cx_graph_flops(t->graph) - first;
+    rc = make_batches(t, 10, err);
+    return rc ? rc : list_tensors(t, err);
+}
+
+void cx_bench_task_destroy(cx_bench_task *t) {
+    if (t->task)
+        cx_task_destroy(t->task);
+    else
+        cx_graph_destroy(t->graph);
+    free(t->config);
+    free(t->inputs);
+    free(t->labels);
+    free(t->tensors);
+    memset(t, 0, sizeof *t);
+}
+
+void cx_bench_task_init(const cx_bench_task *t, float *block) {
+    if (t->task) {
+        cx_task_init(t->task, block);
+        return;
+    }
+    cx_rng rng = cx_rng_make(CX_BENCH_SEED, 0, CX_STREAM_INIT);
+    cx_graph_init(t->graph, block, &rng);
+}
+
+void cx_bench_task_forward(cx_bench_task *t, float *block, float *grads, uint32_t step) {
+    if (t->task) {
+        t->loss_value = cx_task_step(t->task, block, grads, step);
+        return;
+    }
+    size_t b = step % CX_BENCH_BATCHES;
+    cx_graph_bind(t->graph, block, grads);
+    memcpy(cx_graph_value(t->graph, t->x), t->inputs + b * t->x_size,
+           t->x_size * sizeof *t->inputs);
+    memcpy(cx_graph_value_int(t->graph, t->label), t->labels + b * t->label_size,
+           t->label_size * sizeof *t->labels);
+    cx_graph_forward(t->graph, CX_TRAIN, NULL);
+    t->loss_value = *cx_graph_value(t->graph, t->loss);
+}
+
+void cx_bench_task_backward(cx_bench_task *t) {
+    if (!t->task)
+        cx_graph_backward_loss(t->graph, t->loss);
+}

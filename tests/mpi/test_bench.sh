@@ -1,0 +1,60 @@
+#!/bin/bash
+# `coxswain bench`: every line has what the interface promises, the numbers agree with
+# each other and with what can be counted by hand, and what is not there is refused.
+. "$(dirname "$0")/lib.sh"
+
+"$cox" bench --json --steps 8 >"$work/out" 2>"$work/err" || fail "bench: exit $?: $(cat "$work/err")"
+# value of KEY in the line of TASK and OPTIMIZER
+value() {
+    grep "\"task\":\"$1\",\"optimizer\":\"$2\"" "$work/out" | grep -o "\"$3\":[-+0-9.eE]*" | cut -d: -f2
+}
+[ "$(wc -l <"$work/out")" = 6 ] || fail "not a line per task and optimizer: $(cat "$work/out")"
+[ "$(wc -l <"$work/err")" = 1 ] && grep -q "lstm.*ctc" "$work/err" || fail "what is left out: $(cat "$work/err")"
+for o in adam ciao; do
+    for t in mlp cnn nqm; do
+        for key in threads ms_per_step params flops_per_step gflops forward backward update features; do
+            [ -n "$(value $t $o $key)" ] || fail "$t $o: no $key"
+        done
+        awk -v ms="$(value $t $o ms_per_step)" -v flops="$(value $t $o flops_per_step)" \
+            -v g="$(value $t $o gflops)" -v a="$(value $t $o forward)" -v b="$(value $t $o backward)" \
+            -v c="$(value $t $o update)" -v d="$(value $t $o features)" 'BEGIN {
+            s = a + b + c + d
+            ok = ms > 0 && s > 0.999999 && s < 1.000001 && a > 0 && c > 0 && d >= 0
+            ok = ok && g * ms * 1e6 > 0.999999 * flops && g * ms * 1e6 < 1.000001 * flops
+            exit !ok
+        }' || fail "$t $o: the numbers do not agree: $(grep "\"$t\",\"optimizer\":\"$o\"" "$work/out")"
+        [ "$(value $t $o threads)" = 1 ] || fail "$t $o: not on one thread"
+    done
+    # 784-128-128-10; 16 and 32 channels of 3x3, and 1568 to 10; three passes, the first
+    # layer without the gradient of its input
+    [ "$(value mlp $o params)" = $((784 * 128 + 128 + 128 * 128 + 128 + 1280 + 10)) ] || fail "mlp's parameters"
+    [ "$(value cnn $o params)" = $((9 * 16 + 16 + 9 * 16 * 32 + 32 + 15680 + 10)) ] || fail "cnn's parameters"
+    [ "$(value nqm $o params)" = 1000 ] || fail "nqm's parameters"
+    first=$((2 * 128 * 784 * 128)) rest=$((2 * 128 * (128 * 128 + 1280)))
+    [ "$(value mlp $o flops_per_step)" = $((2 * first + 3 * rest)) ] || fail "mlp's operations"
+    first=$((2 * 128 * 784 * 16 * 9)) rest=$((2 * 128 * (196 * 32 * 16 * 9 + 15680)))
+    [ "$(value cnn $o flops_per_step)" = $((2 * first + 3 * rest)) ] || fail "cnn's operations"
+    [ "$(value nqm $o flops_per_step)" = 6000 ] || fail "nqm's operations"
+done
+for t in mlp cnn nqm; do # only the learned optimizer takes features
+    [ "$(value $t adam features)" = 0 ] || fail "$t: adam spends time on features"
+done
+
+"$cox" bench nqm --optimizer ciao --steps 400 --json >"$work/out" 2>"$work/err" || fail "one task"
+[ "$(wc -l <"$work/out")" = 1 ] && [ ! -s "$work/err" ] || fail "one task: $(cat "$work/out" "$work/err")"
+awk -v f="$(value nqm ciao features)" 'BEGIN {exit !(f > 0)}' || fail "features cost nothing: $(cat "$work/out")"
+
+for part in update policy learner; do
+    "$cox" bench $part --steps 1 --json >"$work/out" 2>"$work/err" || fail "$part: $(cat "$work/err")"
+    [ -s "$work/out" ] && ! grep -q "null" "$work/out" || fail "$part: $(cat "$work/out")"
+done
+
+expect 3 "lstm.*not implemented" "$cox" bench mlp lstm
+expect 3 "resnet.*not implemented" "$cox" bench resnet
+expect 2 "did you mean mlp" "$cox" bench mlpp
+expect 2 "adam or ciao" "$cox" bench mlp --optimizer sgd
+expect 2 "steps" "$cox" bench mlp --steps 0
+expect 2 "did you mean" "$cox" bench --jsn
+expect 0 "usage: coxswain bench" "$cox" bench -h
+[ -z "$("$cox" bench mlp lstm 2>/dev/null)" ] || fail "a refused bench printed results"
+finish
