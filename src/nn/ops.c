@@ -63,6 +63,11 @@ const cx_op cx_op_table[] = {
     {"softmax", {R("x")}, {"y"}, {{0}}, F(cx_softmax), .in_place = true, .reads_output = true},
     {"log_softmax", {R("x")}, {"y"}, {{0}}, F(cx_log_softmax), .in_place = true, .reads_output = true},
     {"embedding", {INT("idx"), R("w")}, {"y"}, {{0}}, F(cx_embedding), .check = cx_embedding_check},
+    {"rnn_tanh", {R("x"), R_OPT("h0"), R("w_ih"), R("w_hh"), R_OPT("b_ih"), R_OPT("b_hh")}, {"y", "h"}, {{0}}, F(cx_recurrent), .reads_output = true},
+    {"rnn_relu", {R("x"), R_OPT("h0"), R("w_ih"), R("w_hh"), R_OPT("b_ih"), R_OPT("b_hh")}, {"y", "h"}, {{0}}, F(cx_recurrent), .reads_output = true},
+    {"gru", {R("x"), R_OPT("h0"), R("w_ih"), R("w_hh"), R_OPT("b_ih"), R_OPT("b_hh")}, {"y", "h"}, {{0}}, F(cx_recurrent), .reads_output = true},
+    {"lstm", {R("x"), R_OPT("h0"), R("w_ih"), R("w_hh"), R_OPT("b_ih"), R_OPT("b_hh"), R_OPT("c0")}, {"y", "h", "c"}, {{0}}, F(cx_recurrent), .reads_output = true},
+    {"causal_attention", {R("x"), R("wqkv"), R_OPT("bqkv"), R("wo"), R_OPT("bo")}, {"y", "attn"}, {{"heads", 1, 1, 65536, true}}, F(cx_causal_attention), .reads_output = true},
 };
 /* clang-format on */
 const int cx_op_count = (int)(sizeof cx_op_table / sizeof *cx_op_table);

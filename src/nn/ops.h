@@ -160,5 +160,7 @@ CX_DECLARE_OP(cx_groupnorm)
 CX_DECLARE_OP(cx_softmax)
 CX_DECLARE_OP(cx_log_softmax)
 CX_DECLARE_OP(cx_embedding)
+CX_DECLARE_OP(cx_recurrent)
+CX_DECLARE_OP(cx_causal_attention)
 
 #endif
