@@ -14,7 +14,7 @@ typedef struct {
     case_input in[12];
     cx_attr attrs[8];
     cx_mode mode;
-    int32_t ints[2][12]; /* integer inputs in turn, where random numbers would not fit */
+    int32_t ints[3][12]; /* integer inputs in turn, where random numbers would not fit */
 } gradient_case;
 
 #define N1(a)                                                                                      \
@@ -133,5 +133,7 @@ static const gradient_case gradient_cases[] = {
     {"causal_attention", {N3(2, 5, 8), N2(24, 8), N1(24), N2(8, 8), N1(8)}, {{"heads", 2}, LAST}, CX_TRAIN, {{0}}},
     {"causal_attention", {N3(1, 19, 6), N2(18, 6), NONE, N2(6, 6)}, {{"heads", 3}, LAST}, CX_TRAIN, {{0}}},
     {"causal_attention", {N3(2, 1, 4), N2(12, 4), N1(12), N2(4, 4), N1(4)}, {LAST}, CX_TRAIN, {{0}}},
+    {"ctc", {N3(8, 3, 5), {'i', 2, {3, 4}, 5}, {'i', 1, {3}, 9}, {'i', 1, {3}, 5}}, {LAST}, CX_TRAIN, {{1, 2, 3, 4, 2, 2, 0, 0, 3, 1, 3, 0}, {8, 5, 7}, {4, 2, 3}}},
+    {"ctc", {N3(6, 3, 4), {'i', 2, {3, 3}, 4}, {'i', 1, {3}, 7}, {'i', 1, {3}, 4}}, {{"reduction", 1}, {"blank", 2}, {"zero_infinity", 1}, LAST}, CX_TRAIN, {{1, 1, 1, 0, 0, 0, 3, 3, 0}, {6, 4, 2}, {3, 0, 2}}},
 };
 /* clang-format on */
