@@ -4,9 +4,11 @@
  * product per group. */
 #include "nn/conv.h"
 
+#include <limits.h>
 #include <string.h>
 
 enum { STRIDE, PADDING, GROUPS, DILATION };
+enum { LARGEST = 1 << 20, KERNEL = 4096 };
 enum { X = CX_CONV_X, W = CX_CONV_W, B = CX_CONV_B };
 
 cx_conv cx_conv_read(const cx_call *c) {
@@ -43,6 +45,11 @@ int cx_conv2d_shape(cx_call *c, cx_error *err) {
         return cx_op_fault(c, err, "channels do not fit groups = %d", groups);
     if (c->in[B].ref >= 0 && (c->in[B].shape.rank != 1 || c->in[B].shape.dim[0] != w->dim[0]))
         return cx_op_fault(c, err, "b must be [%d]", w->dim[0]);
+    double ph = x->dim[2] + 2 * c->attr[PADDING], pw = x->dim[3] + 2 * c->attr[PADDING];
+    int channels = x->dim[1] > w->dim[0] ? x->dim[1] : w->dim[0];
+    if (ph > LARGEST || pw > LARGEST || ph * pw * channels > INT_MAX / 8 || w->dim[2] > KERNEL ||
+        w->dim[3] > KERNEL) /* beyond it the products below would overflow an int */
+        return cx_op_fault(c, err, "one padded image or its kernel is too large");
     cx_conv g = cx_conv_read(c);
     if (g.h + 2 * g.padding < g.dilation * (g.kh - 1) + 1 ||
         g.w + 2 * g.padding < g.dilation * (g.kw - 1) + 1)

@@ -25,7 +25,7 @@
 #define STATE(n)                                                                                   \
     { n, CX_IN_STATE, false }
 #define COUNT(n, value)                                                                            \
-    { n, value, 0, 65536, true }
+    { n, value, 0, 4096, true }
 
 /* clang-format off */
 const cx_op cx_op_table[] = {
@@ -55,14 +55,20 @@ const cx_op cx_op_table[] = {
     {"mae", {R("x"), DATA("target")}, {"y"}, {REDUCTION}, F(cx_mae)},
     {"huber", {R("x"), DATA("target")}, {"y"}, {{"delta", 1, 1e-30, BIG, false}, {"beta", 1, 1e-30, BIG, false}, REDUCTION}, F(cx_huber)},
     {"bce_with_logits", {R("x"), DATA("target")}, {"y"}, {REDUCTION}, F(cx_bce_with_logits)},
-    {"conv2d", {R("x"), R("w"), R_OPT("b")}, {"y"}, {{"stride", 1, 1, 65536, true}, COUNT("padding", 0), {"groups", 1, 1, 65536, true}, {"dilation", 1, 1, 65536, true}}, F(cx_conv2d)},
-    {"maxpool2d", {R("x")}, {"y"}, {{"kernel", 2, 1, 65536, true}, COUNT("stride", 0), COUNT("padding", 0)}, F(cx_maxpool2d)},
-    {"avgpool2d", {R("x")}, {"y"}, {{"kernel", 2, 1, 65536, true}, COUNT("stride", 0), COUNT("padding", 0), {"global", 0, 0, 1, true}, {"count_include_pad", 1, 0, 1, true}}, F(cx_avgpool2d)},
+    {"conv2d", {R("x"), R("w"), R_OPT("b")}, {"y"}, {{"stride", 1, 1, 4096, true}, COUNT("padding", 0), {"groups", 1, 1, 65536, true}, {"dilation", 1, 1, 4096, true}}, F(cx_conv2d)},
+    {"maxpool2d", {R("x")}, {"y"}, {{"kernel", 2, 1, 4096, true}, COUNT("stride", 0), COUNT("padding", 0)}, F(cx_maxpool2d)},
+    {"avgpool2d", {R("x")}, {"y"}, {{"kernel", 2, 1, 4096, true}, COUNT("stride", 0), COUNT("padding", 0), {"global", 0, 0, 1, true}, {"count_include_pad", 1, 0, 1, true}}, F(cx_avgpool2d)},
     {"batchnorm", {R("x"), R_OPT("w"), R_OPT("b"), STATE("running_mean"), STATE("running_var")}, {"y"}, {{"eps", 1e-5, 0, 1, false}, {"momentum", 0.1, 0, 1, false}}, F(cx_batchnorm)},
     {"groupnorm", {R("x"), R_OPT("w"), R_OPT("b")}, {"y"}, {{"eps", 1e-5, 0, 1, false}, {"groups", 1, 1, 65536, true}}, F(cx_groupnorm)},
     {"softmax", {R("x")}, {"y"}, {{0}}, F(cx_softmax), .in_place = true, .reads_output = true},
     {"log_softmax", {R("x")}, {"y"}, {{0}}, F(cx_log_softmax), .in_place = true, .reads_output = true},
     {"embedding", {INT("idx"), R("w")}, {"y"}, {{0}}, F(cx_embedding), .check = cx_embedding_check},
+    {"rnn_tanh", {R("x"), R_OPT("h0"), R("w_ih"), R("w_hh"), R_OPT("b_ih"), R_OPT("b_hh")}, {"y", "h"}, {{0}}, F(cx_recurrent), .reads_output = true},
+    {"rnn_relu", {R("x"), R_OPT("h0"), R("w_ih"), R("w_hh"), R_OPT("b_ih"), R_OPT("b_hh")}, {"y", "h"}, {{0}}, F(cx_recurrent), .reads_output = true},
+    {"gru", {R("x"), R_OPT("h0"), R("w_ih"), R("w_hh"), R_OPT("b_ih"), R_OPT("b_hh")}, {"y", "h"}, {{0}}, F(cx_recurrent), .reads_output = true},
+    {"lstm", {R("x"), R_OPT("h0"), R("w_ih"), R("w_hh"), R_OPT("b_ih"), R_OPT("b_hh"), R_OPT("c0")}, {"y", "h", "c"}, {{0}}, F(cx_recurrent), .reads_output = true},
+    {"causal_attention", {R("x"), R("wqkv"), R_OPT("bqkv"), R("wo"), R_OPT("bo")}, {"y", "attn"}, {{"heads", 1, 1, 65536, true}}, F(cx_causal_attention), .reads_output = true},
+    {"ctc", {R("x"), INT("targets"), INT("input_lengths"), INT("target_lengths")}, {"loss", "nll"}, {REDUCTION, COUNT("blank", 0), {"zero_infinity", 0, 0, 1, true}}, F(cx_ctc), .check = cx_ctc_check},
 };
 /* clang-format on */
 const int cx_op_count = (int)(sizeof cx_op_table / sizeof *cx_op_table);

@@ -92,6 +92,7 @@ int cx_op_fault(const cx_call *c, cx_error *err, const char *format, ...)
 int cx_index_check(const cx_call *c, int k, int low, int high, double also, cx_error *err);
 int cx_cross_entropy_check(const cx_call *c, cx_error *err);
 int cx_embedding_check(const cx_call *c, cx_error *err);
+int cx_ctc_check(const cx_call *c, cx_error *err);
 /* "[4,6]" into out; returns out. */
 const char *cx_shape_text(const cx_shape *shape, char *out, size_t size);
 bool cx_shape_equal(const cx_shape *a, const cx_shape *b);
@@ -160,5 +161,8 @@ CX_DECLARE_OP(cx_groupnorm)
 CX_DECLARE_OP(cx_softmax)
 CX_DECLARE_OP(cx_log_softmax)
 CX_DECLARE_OP(cx_embedding)
+CX_DECLARE_OP(cx_recurrent)
+CX_DECLARE_OP(cx_causal_attention)
+CX_DECLARE_OP(cx_ctc)
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+enum { LARGEST = 1 << 20 };
 enum { KERNEL, STRIDE, PADDING, GLOBAL, COUNT_INCLUDE_PAD };
 
 typedef struct {
@@ -31,6 +32,8 @@ static window read_window(const cx_call *c) {
 static int window_shape(cx_call *c, cx_error *err) {
     if (c->in[0].shape.rank != 4)
         return cx_op_fault(c, err, "x must be [N,C,H,W]");
+    if (c->in[0].shape.dim[2] > LARGEST || c->in[0].shape.dim[3] > LARGEST)
+        return cx_op_fault(c, err, "images of more than %d rows or columns", LARGEST);
     window g = read_window(c);
     if (g.kh > g.h + 2 * g.padding || g.kw > g.w + 2 * g.padding)
         return cx_op_fault(c, err, "kernel %d is larger than the padded image", g.kh);
@@ -76,9 +79,6 @@ static bool is_two_by_two(const window *g) {
 /* a NaN counts as larger than all else, and no later number replaces it */
 #define MORE(v, m) (((v) > (m)) | ((v) != (v)))
 
-static inline cx_vec pick(place_vec mask, cx_vec a, cx_vec b) {
-    return (cx_vec)((mask & (place_vec)a) | (~mask & (place_vec)b));
-}
 static inline place_vec pick_place(place_vec mask, int a, place_vec b) {
     return (mask & ((place_vec){0} + a)) | (~mask & b);
 }
@@ -107,15 +107,15 @@ static void max_row(const cx_real *a, const cx_real *b, const cx_real *x_end, cx
         cx_vec m = __builtin_shuffle(a0, a1, even), v = __builtin_shuffle(a0, a1, odd);
         place_vec p = {0}, more = MORE(v, m);
         p = more & 1;
-        m = pick(more, v, m);
+        m = CX_VPICK(more, v, m);
         v = __builtin_shuffle(b0, b1, even);
         more = MORE(v, m);
         p = pick_place(more, 2, p);
-        m = pick(more, v, m);
+        m = CX_VPICK(more, v, m);
         v = __builtin_shuffle(b0, b1, odd);
         more = MORE(v, m);
         p = pick_place(more, 3, p);
-        m = pick(more, v, m);
+        m = CX_VPICK(more, v, m);
         cx_vstore(y + j, m);
         memcpy(at + j, &p, sizeof p);
     }
@@ -150,8 +150,8 @@ static void max_row_backward(const cx_real *dy, const place *at, cx_real *a, cx_
         cx_vec d = cx_vload(dy + j);
         place_vec p;
         memcpy(&p, at + j, sizeof p);
-        cx_vec v0 = pick(p == 0, d, zero), v1 = pick(p == 1, d, zero);
-        cx_vec v2 = pick(p == 2, d, zero), v3 = pick(p == 3, d, zero);
+        cx_vec v0 = CX_VPICK(p == 0, d, zero), v1 = CX_VPICK(p == 1, d, zero);
+        cx_vec v2 = CX_VPICK(p == 2, d, zero), v3 = CX_VPICK(p == 3, d, zero);
         bool last = j + LANES >= ow; /* beyond row a lies row b: it is written after it */
         cx_vstore(a + 2 * j, __builtin_shuffle(v0, v1, low));
         if (!last || 2 * (ow - j) > LANES)

@@ -61,6 +61,30 @@ static inline cx_real cx_vsum(cx_vec v) {
 #endif
 }
 
+/* mask ? a : b, lane by lane; mask: what a comparison of vectors gives */
+#define CX_VPICK(mask, a, b)                                                                       \
+    ((cx_vec)(((mask) & (__typeof__(mask))(a)) | (~(mask) & (__typeof__(mask))(b))))
+
+/* the largest; NaN are passed over where they can be */
+static inline cx_real cx_largest(const cx_real *a, int n) {
+    cx_real r = a[0];
+    int i = 0;
+    if (n >= CX_LANES) {
+        cx_vec m = cx_vload(a);
+        for (i = CX_LANES; i + CX_LANES <= n; i += CX_LANES) {
+            cx_vec v = cx_vload(a + i);
+            m = CX_VPICK(v > m, v, m);
+        }
+        cx_real x[CX_VEC_BYTES / sizeof(cx_real)];
+        memcpy(x, &m, sizeof m);
+        for (int k = 0; k < CX_LANES; k++)
+            r = x[k] > r ? x[k] : r;
+    }
+    for (; i < n; i++)
+        r = a[i] > r ? a[i] : r;
+    return r;
+}
+
 static inline cx_real cx_sum(const cx_real *a, int n) {
     cx_vec s = {0};
     int i = 0;

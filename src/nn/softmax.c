@@ -7,9 +7,7 @@
 #include <string.h>
 
 static cx_real row_max(const cx_real *x, int n) {
-    cx_real m = x[0];
-    for (int i = 1; i < n; i++)
-        m = x[i] > m ? x[i] : m;
+    cx_real m = cx_largest(x, n);
     return isinf(m) && m < 0 ? 0 : m; /* a row of -inf: exp gives zeros, the result is NaN */
 }
 

@@ -104,7 +104,7 @@ static rig make(const gradient_case *gc, variant v) {
         cx_shape s = cx_graph_shape(r.g, r.in[i]);
         int n = (int)cx_shape_size(&s);
         int32_t *index = cx_graph_value_int(r.g, r.in[i]);
-        const int32_t *given = gc->ints[ints < 2 ? ints : 1];
+        const int32_t *given = gc->ints[ints < 3 ? ints : 2];
         bool random = true;
         for (int k = 0; index && k < 12; k++)
             random &= given[k] == 0;

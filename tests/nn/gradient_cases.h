@@ -14,21 +14,33 @@ typedef struct {
     case_input in[12];
     cx_attr attrs[8];
     cx_mode mode;
-    int32_t ints[2][12]; /* integer inputs in turn, where random numbers would not fit */
+    int32_t ints[3][12]; /* integer inputs in turn, where random numbers would not fit */
 } gradient_case;
 
-#define N1(a) {'n', 1, {a}, 0}
-#define N2(a, b) {'n', 2, {a, b}, 0}
-#define N3(a, b, c) {'n', 3, {a, b, c}, 0}
-#define N4(a, b, c, d) {'n', 4, {a, b, c, d}, 0}
-#define K1(a) {'k', 1, {a}, 0}
-#define K2(a, b) {'k', 2, {a, b}, 0}
-#define K3(a, b, c) {'k', 3, {a, b, c}, 0}
-#define K4(a, b, c, d) {'k', 4, {a, b, c, d}, 0}
-#define D4(a, b, c, d) {'d', 4, {a, b, c, d}, 0}
-#define P1(a) {'p', 1, {a}, 0}
-#define NONE {'-', 0, {0}, 0}
-#define LAST {NULL, 0}
+#define N1(a)                                                                                      \
+    { 'n', 1, {a}, 0 }
+#define N2(a, b)                                                                                   \
+    { 'n', 2, {a, b}, 0 }
+#define N3(a, b, c)                                                                                \
+    { 'n', 3, {a, b, c}, 0 }
+#define N4(a, b, c, d)                                                                             \
+    { 'n', 4, {a, b, c, d}, 0 }
+#define K1(a)                                                                                      \
+    { 'k', 1, {a}, 0 }
+#define K2(a, b)                                                                                   \
+    { 'k', 2, {a, b}, 0 }
+#define K3(a, b, c)                                                                                \
+    { 'k', 3, {a, b, c}, 0 }
+#define K4(a, b, c, d)                                                                             \
+    { 'k', 4, {a, b, c, d}, 0 }
+#define D4(a, b, c, d)                                                                             \
+    { 'd', 4, {a, b, c, d}, 0 }
+#define P1(a)                                                                                      \
+    { 'p', 1, {a}, 0 }
+#define NONE                                                                                       \
+    { '-', 0, {0}, 0 }
+#define LAST                                                                                       \
+    { NULL, 0 }
 
 /* clang-format off */
 static const gradient_case gradient_cases[] = {
@@ -106,5 +118,22 @@ static const gradient_case gradient_cases[] = {
     {"softmax", {N2(4, 37)}, {LAST}, CX_TRAIN, {{0}}},
     {"log_softmax", {N3(2, 3, 19)}, {LAST}, CX_TRAIN, {{0}}},
     {"embedding", {{'i', 2, {3, 5}, 7}, N2(7, 4)}, {LAST}, CX_TRAIN, {{0}}},
+    {"rnn_tanh", {N3(4, 3, 5), N2(3, 6), N2(6, 5), N2(6, 6), N1(6), N1(6)}, {LAST}, CX_TRAIN, {{0}}},
+    {"rnn_tanh", {N3(3, 2, 2), NONE, N2(17, 2), N2(17, 17), NONE, N1(17)}, {LAST}, CX_TRAIN, {{0}}},
+    {"rnn_tanh", {N3(1, 1, 2), NONE, N2(3, 2), N2(3, 3)}, {LAST}, CX_TRAIN, {{0}}},
+    {"rnn_relu", {N3(4, 3, 5), N2(3, 6), N2(6, 5), N2(6, 6), N1(6), N1(6)}, {LAST}, CX_TRAIN, {{0}}},
+    {"rnn_relu", {N3(2, 2, 2), NONE, N2(7, 2), N2(7, 7), NONE, N1(7)}, {LAST}, CX_TRAIN, {{0}}},
+    {"rnn_relu", {N3(1, 1, 2), NONE, N2(3, 2), N2(3, 3)}, {LAST}, CX_TRAIN, {{0}}},
+    {"gru", {N3(4, 3, 5), N2(3, 6), N2(18, 5), N2(18, 6), N1(18), N1(18)}, {LAST}, CX_TRAIN, {{0}}},
+    {"gru", {N3(3, 2, 2), NONE, N2(51, 2), N2(51, 17), NONE, N1(51)}, {LAST}, CX_TRAIN, {{0}}},
+    {"gru", {N3(1, 1, 2), NONE, N2(9, 2), N2(9, 3)}, {LAST}, CX_TRAIN, {{0}}},
+    {"lstm", {N3(4, 3, 5), N2(3, 6), N2(24, 5), N2(24, 6), N1(24), N1(24), N2(3, 6)}, {LAST}, CX_TRAIN, {{0}}},
+    {"lstm", {N3(3, 2, 2), NONE, N2(68, 2), N2(68, 17), NONE, N1(68)}, {LAST}, CX_TRAIN, {{0}}},
+    {"lstm", {N3(1, 1, 2), NONE, N2(12, 2), N2(12, 3)}, {LAST}, CX_TRAIN, {{0}}},
+    {"causal_attention", {N3(2, 5, 8), N2(24, 8), N1(24), N2(8, 8), N1(8)}, {{"heads", 2}, LAST}, CX_TRAIN, {{0}}},
+    {"causal_attention", {N3(1, 19, 6), N2(18, 6), NONE, N2(6, 6)}, {{"heads", 3}, LAST}, CX_TRAIN, {{0}}},
+    {"causal_attention", {N3(2, 1, 4), N2(12, 4), N1(12), N2(4, 4), N1(4)}, {LAST}, CX_TRAIN, {{0}}},
+    {"ctc", {N3(8, 3, 5), {'i', 2, {3, 4}, 5}, {'i', 1, {3}, 9}, {'i', 1, {3}, 5}}, {LAST}, CX_TRAIN, {{1, 2, 3, 4, 2, 2, 0, 0, 3, 1, 3, 0}, {8, 5, 7}, {4, 2, 3}}},
+    {"ctc", {N3(6, 3, 4), {'i', 2, {3, 3}, 4}, {'i', 1, {3}, 7}, {'i', 1, {3}, 4}}, {{"reduction", 1}, {"blank", 2}, {"zero_infinity", 1}, LAST}, CX_TRAIN, {{1, 1, 1, 0, 0, 0, 3, 3, 0}, {6, 4, 2}, {3, 0, 2}}},
 };
 /* clang-format on */
