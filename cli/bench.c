@@ -17,7 +17,6 @@
 
 /* OpenBLAS's own; its header clashes with -Wpedantic */
 int openblas_get_num_threads(void);
-void openblas_set_num_threads(int n);
 
 static const cx_option options[] = {
     {"--optimizer", "adam|ciao", "only this update (default: both, in turns)"},
@@ -374,9 +373,6 @@ int cx_cmd_bench(int argc, char **argv) {
         rc = choose_word(args.word[i], &c, &err);
     if (!rc && args.n_words == 0)
         choose_all(&c);
-    /* the library reads OPENBLAS_NUM_THREADS before main() can set it */
-    if (!rc)
-        openblas_set_num_threads(1);
     if (!rc)
         rc = run_choice(&c, optimizer, &o, &err);
     return rc ? cx_cli_fail("bench", &err) : 0;

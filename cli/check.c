@@ -20,10 +20,13 @@ static const cx_option options[] = {
     {"--out", "DIR", "also look at the space where DIR will be"},
     {NULL, NULL, NULL}};
 static const cx_syntax syntax = {
-    "check", "CONFIG [--ranks N] [--out DIR] [--set KEY=VALUE]...",
+    "check",
+    "CONFIG [--ranks N] [--out DIR] [--set KEY=VALUE]...",
     "Reads and checks keys, ranges and data files; measures sampled tasks; tells memory per\n"
     "rank, expected time per episode and disk. Exit 2 and all faults where something is wrong.",
-    options, 1, 1};
+    options,
+    1,
+    1};
 
 enum { TASKS_MEASURED = 12 };
 
@@ -34,8 +37,7 @@ typedef struct {
 /* A few steps and one evaluation of sampled tasks, extrapolated to whole episodes. */
 static int measure(const cx_config *config, const cx_data_store *store, measured *m,
                    cx_error *err) {
-    cx_rule_config rule =
-        cx_rule_learned(&config->optimizer, config->episode.feature_interval);
+    cx_rule_config rule = cx_rule_learned(&config->optimizer, config->episode.feature_interval);
     for (uint64_t i = 0; i < TASKS_MEASURED; i++) {
         cx_task_spec spec;
         cx_task *task;
@@ -59,10 +61,11 @@ static int measure(const cx_config *config, const cx_data_store *store, measured
         (void)cx_inner_run_evaluate(run, CX_SPLIT_VALIDATION, config->episode.outer_examples, true,
                                     NULL);
         double evaluation = cx_clock_now() - start;
-        m->seconds_per_episode += (step * task->inner_steps + evaluation * (task->outer_steps + 1)) /
-                                  TASKS_MEASURED;
-        double mib = ((double)cx_graph_arena_bytes(task->graph) +
-                      24.0 * (double)task->state_count) / 1048576;
+        m->seconds_per_episode +=
+            (step * task->inner_steps + evaluation * (task->outer_steps + 1)) / TASKS_MEASURED;
+        double mib =
+            ((double)cx_graph_arena_bytes(task->graph) + 24.0 * (double)task->state_count) /
+            1048576;
         m->largest_mib = fmax(m->largest_mib, mib);
         cx_inner_run_destroy(run);
         cx_task_destroy(task);
@@ -88,7 +91,8 @@ static void print_findings(const cx_config *config, const measured *m, long long
                  episodes * per / workers / 60, ranks);
     (void)printf("memory per rank      about %.0f MiB (largest sampled task %.1f MiB)\n", resident,
                  m->largest_mib);
-    (void)printf("disk                 about %.0f MiB of episode lines\n", episodes * 650 / 1048576);
+    (void)printf("disk                 about %.0f MiB of episode lines\n",
+                 episodes * 650 / 1048576);
 }
 
 static int check_disk(const cx_args *args, cx_error *err) {

@@ -26,11 +26,14 @@ static const cx_option options[] = {
     {"-j", "N", "ranks to start (default: Slurm's tasks, else the cores)"},
     {NULL, NULL, NULL}};
 static const cx_syntax syntax = {
-    "eval", "CONFIG --policy FILE --out DIR [--tasks N] [--seed S] [-j N]",
+    "eval",
+    "CONFIG --policy FILE --out DIR [--tasks N] [--seed S] [-j N]",
     "Mean reward (log t/N against the best Adam of a bracketed sweep; 0 is level, above is\n"
     "better) of the policy, of random actions, of no change and of open-loop replays, on fresh\n"
     "tasks, with bootstrap 95 % intervals, per family and per number of outer steps K.",
-    options, 1, 1};
+    options,
+    1,
+    1};
 
 typedef struct {
     const char *name;
@@ -133,8 +136,8 @@ static int write_summary(const char *dir, json_t *rows, const double exponent[2]
 
 static int report(const cx_session *s, const char *dir, const cx_evaluated_task *tasks, int n,
                   const double exponent[2], cx_error *err) {
-    const group all[] = {{"all tasks", 1, 1 << 20, -1},  {"K < 16", 1, 15, -1},
-                         {"K 16 to 31", 16, 31, -1},     {"K 32 to 63", 32, 63, -1},
+    const group all[] = {{"all tasks", 1, 1 << 20, -1},      {"K < 16", 1, 15, -1},
+                         {"K 16 to 31", 16, 31, -1},         {"K 32 to 63", 32, 63, -1},
                          {"K 64 and more", 64, 1 << 20, -1}, {"K >= 16", 16, 1 << 20, -1}};
     json_t *rows = json_array();
     if (!rows)

@@ -43,9 +43,9 @@ static int check_fit(const char *path, const cx_config *trained, const cx_config
                        path);
     if (trained->observations.log_steps != config->observations.log_steps ||
         trained->observations.cdf != config->observations.cdf)
-        return cx_fail(err, CX_ECONFIG,
-                       "%s: the policy was trained with other observations than the configuration's",
-                       path);
+        return cx_fail(
+            err, CX_ECONFIG,
+            "%s: the policy was trained with other observations than the configuration's", path);
     if (trained->policy.hidden != config->policy.hidden ||
         trained->policy.lstm != config->policy.lstm ||
         trained->policy.residual != config->policy.residual)

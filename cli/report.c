@@ -8,9 +8,12 @@
 
 static const cx_option options[] = {{"--to", "FILE", "where to write it (default DIR/report.html)"},
                                     {NULL, NULL, NULL}};
-static const cx_syntax syntax = {"report", "DIR [--to FILE]",
+static const cx_syntax syntax = {"report",
+                                 "DIR [--to FILE]",
                                  "Writes one self-contained HTML page with plots about a run.",
-                                 options, 1, 1};
+                                 options,
+                                 1,
+                                 1};
 
 int cx_cmd_report(int argc, char **argv) {
     cx_error err = {0};

@@ -28,10 +28,13 @@ static const cx_option options[] = {
     {"--json", NULL, "one JSON object a line"},
     {NULL, NULL, NULL}};
 static const cx_syntax syntax = {
-    "run", "CONFIG (--policy FILE [--compare] | --optimizer NAME --lr X [--schedule NAME])",
+    "run",
+    "CONFIG (--policy FILE [--compare] | --optimizer NAME --lr X [--schedule NAME])",
     "One inner training. Losses are of the averaged parameters; the test split is read once,\n"
     "at the end.",
-    options, 1, 1};
+    options,
+    1,
+    1};
 
 typedef struct {
     cx_config config;
@@ -143,8 +146,8 @@ static int show_optimizer(run *r, const cx_args *args, cx_error *err) {
     if (!rc && name)
         rc = cx_schedule_named(name, &schedule, err);
     if (!rc)
-        rc = cx_args_real(args, "--lr", 0, 1e6, hyper.value[CX_HYPER_LR],
-                          &hyper.value[CX_HYPER_LR], err);
+        rc = cx_args_real(args, "--lr", 0, 1e6, hyper.value[CX_HYPER_LR], &hyper.value[CX_HYPER_LR],
+                          err);
     if (!rc)
         rc = cx_control_run(&r->config, r->task, &rule, &hyper, schedule, r->task->inner_steps,
                             print_step, r, 20, &result, err);
@@ -204,14 +207,16 @@ static int write_closing(const char *dir, const char *title, const closing_row *
                                                     rows[i].test_loss, rows[i].test_metric, speedup,
                                                     rows[i].runs));
     }
-    json_t *o = json_pack(
-        "{s:s, s:[s,s,s,s,s,s], s:o, s:[s,s]}", "title", title, "columns", "optimizer",
-        "hyperparameters", "test loss", "test accuracy", "speedup in steps over Adam",
-        "trainings that it took", "rows", list, "notes",
-        "Adam: constant lr, best of a bracketed sweep by validation loss, retrained at 1/2, 1, 2 and "
-        "4 times the length.",
-        "Static control: the learned optimizer's own update rule, best constant hyperparameters and "
-        "schedule. One task, one seed.");
+    json_t *o =
+        json_pack("{s:s, s:[s,s,s,s,s,s], s:o, s:[s,s]}", "title", title, "columns", "optimizer",
+                  "hyperparameters", "test loss", "test accuracy", "speedup in steps over Adam",
+                  "trainings that it took", "rows", list, "notes",
+                  "Adam: constant lr, best of a bracketed sweep by validation loss, retrained at "
+                  "1/2, 1, 2 and "
+                  "4 times the length.",
+                  "Static control: the learned optimizer's own update rule, best constant "
+                  "hyperparameters and "
+                  "schedule. One task, one seed.");
     char *text = o ? json_dumps(o, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) : NULL;
     json_decref(o);
     int rc = text ? cx_path(path, sizeof path, err, "%s/closing.json", dir)

@@ -6,13 +6,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const cx_option options[] = {{"-n", "N", "how many (default 10)"},
-                                    {"--seed", "S", "seed of the draws (default: the configuration's)"},
-                                    {"--set", "KEY=VALUE", "override a key of the configuration"},
-                                    {"--json", NULL, "one JSON object a line"},
-                                    {NULL, NULL, NULL}};
-static const cx_syntax syntax = {"sample", "CONFIG [-n N] [--seed S] [--json]",
-                                 "Prints tasks drawn from the distribution of CONFIG.", options, 1,
+static const cx_option options[] = {
+    {"-n", "N", "how many (default 10)"},
+    {"--seed", "S", "seed of the draws (default: the configuration's)"},
+    {"--set", "KEY=VALUE", "override a key of the configuration"},
+    {"--json", NULL, "one JSON object a line"},
+    {NULL, NULL, NULL}};
+static const cx_syntax syntax = {"sample",
+                                 "CONFIG [-n N] [--seed S] [--json]",
+                                 "Prints tasks drawn from the distribution of CONFIG.",
+                                 options,
+                                 1,
                                  1};
 
 static void print_json(const cx_config *config, const cx_task_spec *spec, long long i) {

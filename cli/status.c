@@ -13,9 +13,13 @@
 #include <time.h>
 
 static const cx_option options[] = {{"--json", NULL, "one JSON object"}, {NULL, NULL, NULL}};
-static const cx_syntax syntax = {"status", "DIR [--json]",
-                                 "Tells where the run in DIR stands, while it runs or after it died.",
-                                 options, 1, 1};
+static const cx_syntax syntax = {
+    "status",
+    "DIR [--json]",
+    "Tells where the run in DIR stands, while it runs or after it died.",
+    options,
+    1,
+    1};
 
 typedef struct {
     char config_path[600];

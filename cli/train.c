@@ -14,20 +14,23 @@ static const cx_option options[] = {
     {"--json", NULL, "the closing summary as one JSON object"},
     {NULL, NULL, NULL}};
 static const cx_syntax syntax = {
-    "train", "CONFIG --out DIR [--resume] [--set KEY=VALUE]... [-j N]",
+    "train",
+    "CONFIG --out DIR [--resume] [--set KEY=VALUE]... [-j N]",
     "Meta-trains a policy on the task distribution of CONFIG (YAML). Exit: 0 done, 1 failed,\n"
     "2 wrong use, configuration or data, 75 stopped in good order (resume with --resume).",
-    options, 1, 1};
+    options,
+    1,
+    1};
 
 static void print_summary(const cx_run_summary *r, const char *dir, bool json) {
-    double diverged =
-        r->episodes ? 100.0 * (double)r->diverged / (double)r->episodes : 0.0;
+    double diverged = r->episodes ? 100.0 * (double)r->diverged / (double)r->episodes : 0.0;
     if (json)
-        (void)printf("{\"updates\": %llu, \"episodes\": %llu, \"diverged\": %llu, \"seconds\": %.3f, "
-                     "\"reward\": %.6g, \"workers_busy\": %.4f, \"coordinator_cpu\": %.4f}\n",
-                     (unsigned long long)r->updates, (unsigned long long)r->episodes,
-                     (unsigned long long)r->diverged, r->seconds, r->last_reward, r->workers_busy,
-                     r->coordinator_cpu);
+        (void)printf(
+            "{\"updates\": %llu, \"episodes\": %llu, \"diverged\": %llu, \"seconds\": %.3f, "
+            "\"reward\": %.6g, \"workers_busy\": %.4f, \"coordinator_cpu\": %.4f}\n",
+            (unsigned long long)r->updates, (unsigned long long)r->episodes,
+            (unsigned long long)r->diverged, r->seconds, r->last_reward, r->workers_busy,
+            r->coordinator_cpu);
     else
         (void)printf("%llu updates, %llu episodes (%.1f %% diverged) in %.0f s; mean reward of the "
                      "last update %.3f\nworkers %.1f %% of the time inside inner runs; coordinator "

@@ -1,7 +1,7 @@
 /* coxswain version: what was built, and what it runs on. */
 #include "cli/command.h"
 
-#include "cli/blas.h"
+#include "cli/args.h"
 #include "policy/observation.h"
 #include "wire/message.h"
 #include "wire/transport.h"
@@ -9,16 +9,24 @@
 
 /* OpenBLAS's own; its header does not pass -Wpedantic */
 char *openblas_get_config(void);
+char *openblas_get_corename(void);
 
 int cx_cmd_version(int argc, char **argv) {
+    static const cx_option options[] = {{NULL, NULL, NULL}};
+    static const cx_syntax syntax = {"version", "", "Prints version, build, MPI and BLAS.",
+                                     options,   0,  0};
     char mpi[512];
-    (void)argc;
-    (void)argv;
+    cx_error err = {0};
+    cx_args args;
+    bool done;
+    int rc = cx_args_parse(&syntax, argc, argv, &args, &done, &err);
+    if (rc || done)
+        return rc ? cx_cli_fail("version", &err) : 0;
     (void)printf("coxswain %s\nbuild flags          %s\ncompiler             %s\n", CX_VERSION,
                  CX_BUILD_FLAGS, __VERSION__);
     (void)printf("MPI                  %s\n", cx_mpi_version(mpi, sizeof mpi));
     (void)printf("BLAS                 %s, kernels %s\n", openblas_get_config(),
-                 cx_blas_kernels());
+                 openblas_get_corename());
     (void)printf("features and actions version %d\nwire                 version %d\n",
                  CX_SEMANTICS_VERSION, CX_WIRE_VERSION);
     return 0;

@@ -62,9 +62,8 @@ int cx_coordinator_write_policy(coordinator *c, cx_error *err) {
     int rc = cx_path(path, sizeof path, err, "%s/policy.safetensors", c->dir.path);
     if (rc)
         return rc;
-    return cx_policy_write(path, cx_learner_policy_net(c->learner),
-                           cx_learner_average(c->learner), c->o->config_yaml,
-                           cx_learner_version(c->learner), err);
+    return cx_policy_write(path, cx_learner_policy_net(c->learner), cx_learner_average(c->learner),
+                           c->o->config_yaml, cx_learner_version(c->learner), err);
 }
 
 int cx_coordinator_save(coordinator *c, cx_error *err) {
@@ -89,10 +88,10 @@ int cx_coordinator_save(coordinator *c, cx_error *err) {
     if (!rc)
         rc = cx_path(folder, sizeof folder, err, "%s/checkpoints", c->dir.path);
     if (!rc) {
-        cx_part parts[] = {{"run", &run, sizeof run},
-                           {"learner", learner, learner_size},
-                           {"episodes", episodes.data ? (void *)episodes.data : (void *)&run,
-                            episodes.size}};
+        cx_part parts[] = {
+            {"run", &run, sizeof run},
+            {"learner", learner, learner_size},
+            {"episodes", episodes.data ? (void *)episodes.data : (void *)&run, episodes.size}};
         rc = cx_checkpoint_write(folder, c->counters.version, parts, 3, err);
     }
     if (!rc)
@@ -111,16 +110,14 @@ int cx_coordinator_make_dispatch(coordinator *c, uint64_t version, cx_error *err
     cx_dispatch_rules rules = {
         .episodes_per_update = c->config->ppo.episodes_per_update,
         .environment_reuse = c->config->episode.environment_reuse,
-        .max_staleness =
-            c->config->mode == CX_MODE_SYNCHRONOUS ? 1 : c->config->ppo.max_staleness,
+        .max_staleness = c->config->mode == CX_MODE_SYNCHRONOUS ? 1 : c->config->ppo.max_staleness,
         .updates = c->config->updates,
         .workers = c->n_workers};
     cx_dispatch_destroy(c->dispatch);
     return cx_dispatch_create(&rules, version, &c->dispatch, err);
 }
 
-static int restore_episodes(coordinator *c, const unsigned char *data, size_t size,
-                            cx_error *err) {
+static int restore_episodes(coordinator *c, const unsigned char *data, size_t size, cx_error *err) {
     size_t at = 0;
     while (at < size) {
         cx_episode_result result;
@@ -207,10 +204,11 @@ int cx_coordinator_restore(coordinator *c, cx_error *err) {
         return rc;
     c->checkpoint_version = c->counters.version;
     if (c->dir.resumed)
-        (void)snprintf(c->dir.note, sizeof c->dir.note,
-                       "going on from %s: update %llu, %llu episodes; anything newer is run again%s%s",
-                       found ? "the newest whole checkpoint" : "the beginning (no whole checkpoint)",
-                       (unsigned long long)c->counters.version,
-                       (unsigned long long)c->counters.episodes, notes[0] ? "; " : "", notes);
+        (void)snprintf(
+            c->dir.note, sizeof c->dir.note,
+            "going on from %s: update %llu, %llu episodes; anything newer is run again%s%s",
+            found ? "the newest whole checkpoint" : "the beginning (no whole checkpoint)",
+            (unsigned long long)c->counters.version, (unsigned long long)c->counters.episodes,
+            notes[0] ? "; " : "", notes);
     return CX_OK;
 }

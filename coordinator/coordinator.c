@@ -15,16 +15,6 @@ static void say(const coordinator *c, bool live, const char *line) {
         c->o->say(c->o->say_context, live, line);
 }
 
-static int send_message(coordinator *c, int to, cx_msg_type type, const void *body, size_t size,
-                        const void *extra, size_t extra_size, cx_error *err) {
-    void *data;
-    size_t bytes;
-    int rc = cx_message_pack(type, body, size, extra, extra_size, &data, &bytes, err);
-    if (rc)
-        return rc;
-    return c->transport->send(c->transport, to, data, bytes, err);
-}
-
 /* --- assignments --- */
 
 static int send_episode(coordinator *c, int rank, const cx_job *job, cx_error *err) {
@@ -42,8 +32,8 @@ static int send_episode(coordinator *c, int rank, const cx_job *job, cx_error *e
         m.n_weights = cx_learner_policy_count(c->learner);
         w->version = m.version;
     }
-    return send_message(c, rank, CX_MSG_EPISODE, &m, sizeof m, weights,
-                        (size_t)m.n_weights * sizeof(float), err);
+    return cx_message_send(c->transport, rank, CX_MSG_EPISODE, &m, sizeof m, weights,
+                           (size_t)m.n_weights * sizeof(float), err);
 }
 
 /* A sweep that the cache knows is not run again: then *known. */
@@ -56,7 +46,7 @@ static int send_baseline(coordinator *c, int rank, const cx_job *job, bool *know
     *known = b != NULL;
     if (b)
         return cx_dispatch_baseline(c->dispatch, job->instance, b, err);
-    return send_message(c, rank, CX_MSG_BASELINE, &m, sizeof m, NULL, 0, err);
+    return cx_message_send(c->transport, rank, CX_MSG_BASELINE, &m, sizeof m, NULL, 0, err);
 }
 
 /* Fills the workers' queues in turn, so that all have one job before any has two. */
@@ -110,9 +100,9 @@ static int on_piece(coordinator *c, const cx_msg_piece *m, const void *extra, si
         cx_task_spec spec;
         cx_task_sample(c->config, m->episode / (uint64_t)c->config->episode.environment_reuse,
                        &spec);
-        int rc = cx_trajectory_create(cx_privileged_size(c->config), c->heads.n_heads,
-                                      c->heads.n_logits, (int)cx_task_value(&spec, "outer_steps"),
-                                      t, err);
+        int rc =
+            cx_trajectory_create(cx_privileged_size(c->config), c->heads.n_heads, c->heads.n_logits,
+                                 (int)cx_task_value(&spec, "outer_steps"), t, err);
         if (rc)
             return rc;
     }
@@ -303,8 +293,7 @@ static void show(coordinator *c, bool force) {
                           .seconds = cx_coordinator_seconds(c),
                           .workers = c->n_workers,
                           .workers_busy = c->busy,
-                          .update_share =
-                              fmin(1, done / c->config->ppo.episodes_per_update)};
+                          .update_share = fmin(1, done / c->config->ppo.episodes_per_update)};
     v.episodes_per_second = v.seconds > 0 ? (double)v.episodes / v.seconds : 0;
     cx_progress_line(&c->progress, &v, line, sizeof line);
     say(c, true, line);
@@ -368,7 +357,7 @@ static int loop(coordinator *c, cx_error *err) {
 static void stop_workers(coordinator *c) {
     cx_error ignored;
     for (int rank = 1; rank <= c->n_workers; rank++)
-        (void)send_message(c, rank, CX_MSG_STOP, NULL, 0, NULL, 0, &ignored);
+        (void)cx_message_send(c->transport, rank, CX_MSG_STOP, NULL, 0, NULL, 0, &ignored);
     double end = cx_clock_now() + 60, pause = 50e-6;
     for (;;) {
         int left = 0, from;

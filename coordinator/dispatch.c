@@ -75,8 +75,8 @@ static uint64_t least(uint64_t a, uint64_t b) {
 
 /* First episode that may not start yet. */
 static uint64_t window_end(const cx_dispatch *d) {
-    uint64_t end = (d->version + (uint64_t)d->rules.max_staleness) *
-                   (uint64_t)d->rules.episodes_per_update;
+    uint64_t end =
+        (d->version + (uint64_t)d->rules.max_staleness) * (uint64_t)d->rules.episodes_per_update;
     return least(least(end, d->base + (uint64_t)d->n_episodes), d->total);
 }
 
@@ -162,7 +162,8 @@ int cx_dispatch_baseline(cx_dispatch *d, uint64_t instance, const cx_baseline *b
                          cx_error *err) {
     if (instance < first_instance(d) || instance >= first_instance(d) + (uint64_t)d->n_instances ||
         instance_at(d, instance)->state == SLOT_DONE)
-        return cx_fail(err, CX_EFORMAT, "a baseline came for task instance %llu, which nobody asked for",
+        return cx_fail(err, CX_EFORMAT,
+                       "a baseline came for task instance %llu, which nobody asked for",
                        (unsigned long long)instance);
     instance_at(d, instance)->state = SLOT_DONE;
     instance_at(d, instance)->baseline = baseline;

@@ -67,7 +67,7 @@ int cx_dispatch_each_finished(const cx_dispatch *d,
 /* Puts a finished episode of a checkpoint back (takes it). */
 int cx_dispatch_restore(cx_dispatch *d, cx_trajectory *t, cx_error *err);
 
-int cx_dispatch_running(const cx_dispatch *d);  /* episodes at workers */
+int cx_dispatch_running(const cx_dispatch *d); /* episodes at workers */
 int cx_dispatch_finished_count(const cx_dispatch *d);
 
 #endif

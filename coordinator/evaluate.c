@@ -42,14 +42,6 @@ typedef struct {
     cx_open_loop overall[2];
 } stage;
 
-static int send_message(const stage *s, int rank, cx_msg_type type, const void *body, size_t size,
-                        const void *extra, size_t extra_size, cx_error *err) {
-    void *data;
-    size_t bytes;
-    int rc = cx_message_pack(type, body, size, extra, extra_size, &data, &bytes, err);
-    return rc ? rc : s->e->transport->send(s->e->transport, rank, data, bytes, err);
-}
-
 /* The replay for task i is made of the runs of the other half. */
 static cx_open_loop make_replay(const stage *s, int i, cx_contestant by) {
     int half = 1 - i % 2;
@@ -58,9 +50,9 @@ static cx_open_loop make_replay(const stage *s, int i, cx_contestant by) {
     bool steps = by == CX_BY_REPLAY_STEPS || by == CX_BY_REPLAY_BOTH;
     cx_open_loop r = family ? s->family[2 * t->spec.entry + (uint32_t)half] : s->overall[half];
     if (steps)
-        cx_open_loop_scale_lr(s->e->config, &r,
-                              exp(s->exponent[half] *
-                                  (log(t->inner_steps) - s->mean_log_steps[half])));
+        cx_open_loop_scale_lr(
+            s->e->config, &r,
+            exp(s->exponent[half] * (log(t->inner_steps) - s->mean_log_steps[half])));
     return r;
 }
 
@@ -72,7 +64,7 @@ static int send_job(stage *s, int rank, int number, cx_error *err) {
         memset(&m, 0, sizeof m);
         m.instance = (uint64_t)i;
         m.spec = s->tasks[i].spec;
-        return send_message(s, rank, CX_MSG_BASELINE, &m, sizeof m, NULL, 0, err);
+        return cx_message_send(s->e->transport, rank, CX_MSG_BASELINE, &m, sizeof m, NULL, 0, err);
     }
     cx_contestant by = (cx_contestant)(s->first + number / e->n_tasks);
     cx_msg_evaluation m;
@@ -90,8 +82,8 @@ static int send_job(stage *s, int rank, int number, cx_error *err) {
     if (weights)
         m.n_weights = e->policy_count;
     w->has_policy |= weights;
-    return send_message(s, rank, CX_MSG_EVALUATION, &m, sizeof m, weights ? e->policy : NULL,
-                        (size_t)m.n_weights * sizeof(float), err);
+    return cx_message_send(s->e->transport, rank, CX_MSG_EVALUATION, &m, sizeof m,
+                           weights ? e->policy : NULL, (size_t)m.n_weights * sizeof(float), err);
 }
 
 static int on_evaluated(stage *s, const cx_msg_evaluated *m, cx_error *err) {
@@ -233,7 +225,7 @@ static void stop_workers(stage *s) {
     cx_error ignored;
     double end = cx_clock_now() + 30;
     for (int rank = 1; rank <= s->n_workers; rank++)
-        (void)send_message(s, rank, CX_MSG_STOP, NULL, 0, NULL, 0, &ignored);
+        (void)cx_message_send(s->e->transport, rank, CX_MSG_STOP, NULL, 0, NULL, 0, &ignored);
     for (;;) {
         int left = 0;
         bool did = false;

@@ -9,10 +9,10 @@
 #include "wire/message.h"
 
 typedef struct {
-    bool ready;       /* said HELLO */
-    bool gone;        /* said BYE */
-    int assignments;  /* sent and not answered */
-    uint64_t version; /* newest weights that were sent */
+    bool ready;                       /* said HELLO */
+    bool gone;                        /* said BYE */
+    int assignments;                  /* sent and not answered */
+    uint64_t version;                 /* newest weights that were sent */
     cx_worker_time time, time_before; /* newest report; that at the last metrics line */
 } worker_state;
 

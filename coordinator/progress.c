@@ -46,6 +46,6 @@ void cx_progress_line(const cx_progress *p, const cx_progress_view *v, char *out
                    "update %llu/%llu  episodes %llu  %.1f/s  reward %.2f%s  diverged %.1f %%  "
                    "workers %d, %.0f %% busy  left %s",
                    (unsigned long long)v->updates, (unsigned long long)v->total_updates,
-                   (unsigned long long)v->episodes, v->episodes_per_second,
-                   newer, trend, 100 * diverged, v->workers, 100 * v->workers_busy, left);
+                   (unsigned long long)v->episodes, v->episodes_per_second, newer, trend,
+                   100 * diverged, v->workers, 100 * v->workers_busy, left);
 }

@@ -22,8 +22,8 @@ static bool folder_is_empty(const char *path) {
 /* Lines of the resolved configuration that may differ when a run is resumed: none of
  * them changes what an update computes from its episodes. */
 static bool may_differ(const char *line, size_t length, bool *in_free_section) {
-    static const char *const keys[] = {"updates:", "checkpoint:", "workers:", "data:",
-                                       "baseline_cache:"};
+    static const char *const keys[] = {
+        "updates:", "checkpoint:", "workers:", "data:", "baseline_cache:"};
     bool top = length > 0 && line[0] != ' ';
     if (top) {
         *in_free_section = false;
@@ -54,11 +54,12 @@ static int compare_configs(const char *path, const char *old, const char *now, c
         if (!a && !b)
             return CX_OK;
         if (!a || !b || n != m || memcmp(a, b, n) != 0)
-            return cx_fail(err, CX_ECONFIG,
-                           "%s/config.yaml: the run was started with \"%.*s\", the configuration now "
-                           "says \"%.*s\"; only updates, data, checkpoint, workers and baseline_cache "
-                           "may change on --resume",
-                           path, a ? (int)n : 0, a ? a : "", b ? (int)m : 0, b ? b : "");
+            return cx_fail(
+                err, CX_ECONFIG,
+                "%s/config.yaml: the run was started with \"%.*s\", the configuration now "
+                "says \"%.*s\"; only updates, data, checkpoint, workers and baseline_cache "
+                "may change on --resume",
+                path, a ? (int)n : 0, a ? a : "", b ? (int)m : 0, b ? b : "");
     }
 }
 
@@ -87,7 +88,8 @@ int cx_run_dir_open(cx_run_dir *dir, const char *path, bool resume, const char *
     bool exists = cx_file_exists(path) && !folder_is_empty(path);
     if (exists && !resume)
         return cx_fail(err, CX_EUSAGE,
-                       "%s: exists already; give --resume to go on with it, or another --out", path);
+                       "%s: exists already; give --resume to go on with it, or another --out",
+                       path);
     rc = cx_file_make_dirs(path, err);
     if (!rc)
         rc = cx_path(file, sizeof file, err, "%s/lock", path);
@@ -132,8 +134,8 @@ static int open_cut(const char *dir, const char *name, uint64_t size, cx_lines *
         cx_lines_close(*out);
         *out = NULL;
         if (have < size)
-            return cx_fail(err, CX_EFORMAT, "%s: %llu bytes, but the checkpoint knows of %llu", file,
-                           (unsigned long long)have, (unsigned long long)size);
+            return cx_fail(err, CX_EFORMAT, "%s: %llu bytes, but the checkpoint knows of %llu",
+                           file, (unsigned long long)have, (unsigned long long)size);
         rc = cx_file_truncate(file, size, err);
         if (rc)
             return rc;
@@ -166,19 +168,20 @@ int cx_run_dir_episode(cx_run_dir *dir, const cx_config *config, const cx_episod
                        cx_error *err) {
     char task[512];
     cx_task_describe(&r->spec, config, task, sizeof task);
-    json_t *o = json_pack(
-        "{s:I, s:I, s:s, s:s, s:I, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:i, s:i, s:o, "
-        "s:o, s:s}",
-        "episode", (json_int_t)r->episode, "instance", (json_int_t)r->instance, "task", task,
-        "family", config->tasks[r->spec.entry].name, "seed", (json_int_t)r->spec.seed, "rank",
-        (int)r->rank, "version", (json_int_t)r->version, "reward", number(r->reward), "reward_raw",
-        number(r->reward_raw), "initial_valid_loss", number(r->initial_valid_loss),
-        "final_train_loss", number(r->final_train_loss), "final_valid_loss",
-        number(r->final_valid_loss), "final_valid_loss_raw", number(r->final_valid_loss_raw),
-        "outer_steps", (int)r->outer_steps, "steps", (int)r->steps, "inner_steps",
-        (int)r->inner_steps, "inner_steps_done", (int)r->inner_steps_done, "seconds",
-        number(r->seconds), "cpu_seconds", number(r->cpu_seconds), "end",
-        cx_end_name((cx_end)r->end));
+    json_t *o =
+        json_pack("{s:I, s:I, s:s, s:s, s:I, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, "
+                  "s:i, s:i, s:o, "
+                  "s:o, s:s}",
+                  "episode", (json_int_t)r->episode, "instance", (json_int_t)r->instance, "task",
+                  task, "family", config->tasks[r->spec.entry].name, "seed",
+                  (json_int_t)r->spec.seed, "rank", (int)r->rank, "version", (json_int_t)r->version,
+                  "reward", number(r->reward), "reward_raw", number(r->reward_raw),
+                  "initial_valid_loss", number(r->initial_valid_loss), "final_train_loss",
+                  number(r->final_train_loss), "final_valid_loss", number(r->final_valid_loss),
+                  "final_valid_loss_raw", number(r->final_valid_loss_raw), "outer_steps",
+                  (int)r->outer_steps, "steps", (int)r->steps, "inner_steps", (int)r->inner_steps,
+                  "inner_steps_done", (int)r->inner_steps_done, "seconds", number(r->seconds),
+                  "cpu_seconds", number(r->cpu_seconds), "end", cx_end_name((cx_end)r->end));
     return append(dir->episodes, o, err);
 }
 
@@ -188,14 +191,13 @@ static int set_number(json_t *o, const char *key, double x) {
 
 int cx_run_dir_update(cx_run_dir *dir, const cx_run_counters *counters, const cx_heads *heads,
                       const cx_update_stats *stats, const cx_run_rates *rates, cx_error *err) {
-    json_t *o = json_pack("{s:I, s:I, s:o, s:o, s:i, s:o, s:I, s:I, s:I}", "update",
-                          (json_int_t)counters->version, "episodes", (json_int_t)counters->episodes,
-                          "seconds", number(rates->seconds), "episodes_per_second",
-                          number(rates->episodes_per_second), "workers", rates->workers,
-                          "workers_busy", number(rates->workers_busy), "baselines",
-                          (json_int_t)rates->baselines, "peak_bytes_coordinator",
-                          (json_int_t)rates->peak_bytes_coordinator, "peak_bytes_worker",
-                          (json_int_t)rates->peak_bytes_worker);
+    json_t *o = json_pack(
+        "{s:I, s:I, s:o, s:o, s:i, s:o, s:I, s:I, s:I}", "update", (json_int_t)counters->version,
+        "episodes", (json_int_t)counters->episodes, "seconds", number(rates->seconds),
+        "episodes_per_second", number(rates->episodes_per_second), "workers", rates->workers,
+        "workers_busy", number(rates->workers_busy), "baselines", (json_int_t)rates->baselines,
+        "peak_bytes_coordinator", (json_int_t)rates->peak_bytes_coordinator, "peak_bytes_worker",
+        (json_int_t)rates->peak_bytes_worker);
     json_t *entropy = json_object();
     int bad = !o || !entropy;
     if (!bad) {

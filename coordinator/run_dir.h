@@ -2,14 +2,14 @@
 #ifndef CX_COORDINATOR_RUN_DIR_H
 #define CX_COORDINATOR_RUN_DIR_H
 
-#include "ppo/ppo.h"
 #include "policy/action.h"
+#include "ppo/ppo.h"
 #include "store/store.h"
 
 /* Counters that a run carries across restarts; stored in every checkpoint. */
 typedef struct {
-    uint64_t version;       /* learner updates done */
-    uint64_t episodes;      /* finished, consumed or not */
+    uint64_t version;  /* learner updates done */
+    uint64_t episodes; /* finished, consumed or not */
     uint64_t diverged;
     double seconds;         /* running time before this start */
     uint64_t metrics_bytes; /* sizes of the two line files at the checkpoint */

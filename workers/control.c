@@ -8,9 +8,8 @@
 static void evaluate(cx_inner_run *run, cx_control_result *out) {
     const cx_config *config = run->config;
     out->train_loss = run->train_loss;
-    out->valid_loss = cx_inner_run_evaluate(run, CX_SPLIT_VALIDATION,
-                                            config->episode.final_examples, true,
-                                            &out->valid_metric);
+    out->valid_loss = cx_inner_run_evaluate(
+        run, CX_SPLIT_VALIDATION, config->episode.final_examples, true, &out->valid_metric);
     out->test_loss = cx_inner_run_evaluate(run, CX_SPLIT_TEST, 0, true, &out->test_metric);
     out->diverged = !isfinite(out->valid_loss);
 }
@@ -29,8 +28,8 @@ int cx_control_run(const cx_config *config, cx_task *task, const cx_rule_config 
     out->train_loss = out->valid_loss = out->test_loss = NAN;
     out->valid_metric = out->test_metric = NAN;
     for (int i = 0; i < steps && !out->diverged; i++) {
-        now.value[CX_HYPER_LR] = hyper->value[CX_HYPER_LR] *
-                                 cx_schedule_factor(schedule, (double)i / steps);
+        now.value[CX_HYPER_LR] =
+            hyper->value[CX_HYPER_LR] * cx_schedule_factor(schedule, (double)i / steps);
         cx_optimizer_set_hyper(run->optimizer, &now);
         out->diverged = !cx_inner_run_advance(run, 1);
         sum += run->train_loss;
@@ -64,7 +63,8 @@ static int tune_lr(const cx_config *config, cx_task *task, const cx_rule_config 
     h.value[CX_HYPER_LR] = lr;
     for (int i = 0; i < n_schedules; i++) {
         cx_control_result r;
-        int rc = cx_control_run(config, task, rule, &h, schedules[i], steps, NULL, NULL, 0, &r, err);
+        int rc =
+            cx_control_run(config, task, rule, &h, schedules[i], steps, NULL, NULL, 0, &r, err);
         if (rc)
             return rc;
         best->runs++;
@@ -78,8 +78,8 @@ static int tune_lr(const cx_config *config, cx_task *task, const cx_rule_config 
 }
 
 int cx_control_tune(const cx_config *config, cx_task *task, const cx_rule_config *rule,
-                    const cx_hyper *hyper, const cx_schedule *schedules, int n_schedules,
-                    int steps, cx_control_best *out, cx_error *err) {
+                    const cx_hyper *hyper, const cx_schedule *schedules, int n_schedules, int steps,
+                    cx_control_best *out, cx_error *err) {
     const cx_reals *grid = &config->reward.learning_rates;
     double low = grid->value[0], high = grid->value[grid->n - 1];
     memset(out, 0, sizeof *out);

@@ -31,7 +31,7 @@ typedef struct {
     int runs; /* trainings that it took */
 } cx_control_best;
 int cx_control_tune(const cx_config *config, cx_task *task, const cx_rule_config *rule,
-                    const cx_hyper *hyper, const cx_schedule *schedules, int n_schedules,
-                    int steps, cx_control_best *out, cx_error *err);
+                    const cx_hyper *hyper, const cx_schedule *schedules, int n_schedules, int steps,
+                    cx_control_best *out, cx_error *err);
 
 #endif

@@ -24,7 +24,7 @@ struct cx_episode_runner {
     cx_trajectory *trajectory;
     kept_task kept[TASKS_KEPT];
     uint64_t clock;
-    float *state, *logits;         /* of the policy */
+    float *state, *logits; /* of the policy */
     float task_vector[4096];
     int n_task_vector;
     double policy_seconds;
@@ -248,8 +248,8 @@ static int choose(episode *e, int k, cx_error *err) {
                 return rc;
         }
         bool likeliest = e->job->acting == CX_ACT_LIKELIEST;
-        log_prob = cx_action_choose(&r->heads, r->logits, mask, likeliest ? NULL : &e->actions,
-                                    e->choice);
+        log_prob =
+            cx_action_choose(&r->heads, r->logits, mask, likeliest ? NULL : &e->actions, e->choice);
     }
     for (int h = 0; h < r->heads.n_heads; h++)
         t->choice[(size_t)k * (size_t)t->n_heads + (size_t)h] = e->choice[h];
@@ -352,8 +352,13 @@ static int outer_steps(episode *e, cx_piece_function piece, void *context, cx_er
             break; /* the policy had its chance to load a register */
         advance(e);
         if (e->r->watch) {
-            cx_outer_step_view view = {k - 1, &seen, &e->r->heads, e->choice, &e->state.hyper,
-                                       e->state.train_loss, e->state.valid_loss};
+            cx_outer_step_view view = {k - 1,
+                                       &seen,
+                                       &e->r->heads,
+                                       e->choice,
+                                       &e->state.hyper,
+                                       e->state.train_loss,
+                                       e->state.valid_loss};
             e->r->watch(e->r->watch_context, &view);
         }
         if (piece && k - sent >= e->r->config->workers.chunk_steps) {
@@ -378,8 +383,8 @@ static void finish(episode *e) {
     res->final_valid_loss = res->final_valid_loss_raw = NAN;
     double metric = NAN;
     if (!e->diverged) {
-        res->final_valid_loss = cx_inner_run_evaluate(e->inner, CX_SPLIT_VALIDATION,
-                                                      config->episode.final_examples, true, &metric);
+        res->final_valid_loss = cx_inner_run_evaluate(
+            e->inner, CX_SPLIT_VALIDATION, config->episode.final_examples, true, &metric);
         res->final_valid_loss_raw = cx_inner_run_evaluate(
             e->inner, CX_SPLIT_VALIDATION, config->episode.outer_examples, false, NULL);
         if (!isfinite(res->final_valid_loss))
@@ -394,8 +399,8 @@ static void finish(episode *e) {
         e->extra->valid_metric = metric;
         e->extra->test_loss = e->extra->test_metric = NAN;
         if (e->job->test && !e->diverged)
-            e->extra->test_loss = cx_inner_run_evaluate(e->inner, CX_SPLIT_TEST, 0, true,
-                                                        &e->extra->test_metric);
+            e->extra->test_loss =
+                cx_inner_run_evaluate(e->inner, CX_SPLIT_TEST, 0, true, &e->extra->test_metric);
     }
 }
 
@@ -421,8 +426,7 @@ static int run_episode(episode *e, cx_piece_function piece, void *context, cx_er
     e->result->outer_steps = e->inner->task->outer_steps;
     e->result->inner_steps = e->inner->task->inner_steps;
     e->actions = cx_rng_make(e->r->config->seed, e->job->episode, CX_STREAM_ACTION);
-    memset(e->r->state, 0,
-           (size_t)2 * (size_t)cx_policy_shape(e->r->config).lstm * sizeof(float));
+    memset(e->r->state, 0, (size_t)2 * (size_t)cx_policy_shape(e->r->config).lstm * sizeof(float));
     prepare_state(e);
     rc = outer_steps(e, piece, context, err);
     if (!rc)

@@ -10,11 +10,11 @@ typedef struct {
     const cx_config *config;
     cx_task *task; /* not owned */
     cx_optimizer *optimizer;
-    float *block;    /* [state_count] */
-    float *grads;    /* [param_count] */
-    float *average;  /* [state_count] exponential average of block; what is evaluated */
-    float *previous; /* [param_count] parameters at the start of the outer step */
-    int steps_done;  /* inner steps counted for the average and the batches */
+    float *block;         /* [state_count] */
+    float *grads;         /* [param_count] */
+    float *average;       /* [state_count] exponential average of block; what is evaluated */
+    float *previous;      /* [param_count] parameters at the start of the outer step */
+    int steps_done;       /* inner steps counted for the average and the batches */
     double train_loss;    /* mean over the steps of the last advance; NAN when it diverged */
     double gradient_norm; /* of the last step, before clipping */
 } cx_inner_run;

@@ -21,16 +21,6 @@ struct cx_worker {
     uint64_t episode; /* the one that runs */
 };
 
-static int send_message(cx_worker *w, cx_msg_type type, const void *body, size_t size,
-                        const void *extra, size_t extra_size, cx_error *err) {
-    void *data;
-    size_t bytes;
-    int rc = cx_message_pack(type, body, size, extra, extra_size, &data, &bytes, err);
-    if (rc)
-        return rc;
-    return w->transport->send(w->transport, 0, data, bytes, err);
-}
-
 static int say_hello(cx_worker *w, uint64_t config_hash, cx_error *err) {
     cx_msg_hello hello;
     memset(&hello, 0, sizeof hello);
@@ -38,7 +28,7 @@ static int say_hello(cx_worker *w, uint64_t config_hash, cx_error *err) {
     hello.pid = getpid();
     if (gethostname(hello.host, sizeof hello.host - 1) != 0)
         hello.host[0] = '?';
-    return send_message(w, CX_MSG_HELLO, &hello, sizeof hello, NULL, 0, err);
+    return cx_message_send(w->transport, 0, CX_MSG_HELLO, &hello, sizeof hello, NULL, 0, err);
 }
 
 int cx_worker_create(const cx_config *config, uint64_t config_hash, const cx_data_store *store,
@@ -98,7 +88,7 @@ static int report_failure(cx_worker *w, uint64_t number, const cx_error *why, cx
     failed.code = (int32_t)why->code;
     memcpy(failed.text, why->message, sizeof failed.text);
     failed.text[sizeof failed.text - 1] = 0;
-    return send_message(w, CX_MSG_FAILED, &failed, sizeof failed, NULL, 0, err);
+    return cx_message_send(w->transport, 0, CX_MSG_FAILED, &failed, sizeof failed, NULL, 0, err);
 }
 
 static int send_piece(void *context, const cx_trajectory *t, int first, int n, cx_error *err) {
@@ -116,7 +106,8 @@ static int send_piece(void *context, const cx_trajectory *t, int first, int n, c
     memset(&piece, 0, sizeof piece);
     piece.episode = w->episode;
     piece.bytes = bytes;
-    return send_message(w, CX_MSG_PIECE, &piece, sizeof piece, w->buffer, bytes, err);
+    return cx_message_send(w->transport, 0, CX_MSG_PIECE, &piece, sizeof piece, w->buffer, bytes,
+                           err);
 }
 
 static int take_weights(cx_worker *w, uint64_t version, uint64_t n, const void *extra,
@@ -130,7 +121,8 @@ static int take_weights(cx_worker *w, uint64_t version, uint64_t n, const void *
         w->version = version;
     }
     if (w->version != version)
-        return cx_fail(err, CX_ESTATE, "an assignment is for policy version %llu, this worker has another",
+        return cx_fail(err, CX_ESTATE,
+                       "an assignment is for policy version %llu, this worker has another",
                        (unsigned long long)version);
     return CX_OK;
 }
@@ -161,7 +153,7 @@ static int do_episode(cx_worker *w, const void *body, const void *extra, size_t 
     w->inner += cx_clock_now() - start - policy;
     out.result.rank = w->transport->rank;
     out.time = worker_time(w);
-    return send_message(w, CX_MSG_RESULT, &out, sizeof out, NULL, 0, err);
+    return cx_message_send(w->transport, 0, CX_MSG_RESULT, &out, sizeof out, NULL, 0, err);
 }
 
 static int do_baseline(cx_worker *w, const void *body, cx_error *err) {
@@ -180,7 +172,7 @@ static int do_baseline(cx_worker *w, const void *body, cx_error *err) {
         return report_failure(w, m.instance, &why, err);
     w->baseline += cx_clock_now() - start;
     out.time = worker_time(w);
-    return send_message(w, CX_MSG_SWEEP, &out, sizeof out, NULL, 0, err);
+    return cx_message_send(w->transport, 0, CX_MSG_SWEEP, &out, sizeof out, NULL, 0, err);
 }
 
 static int do_evaluation(cx_worker *w, const void *body, const void *extra, size_t extra_size,
@@ -215,14 +207,14 @@ static int do_evaluation(cx_worker *w, const void *body, const void *extra, size
         return report_failure(w, m.number, &why, err);
     w->inner += cx_clock_now() - start;
     out.result.rank = w->transport->rank;
-    return send_message(w, CX_MSG_EVALUATED, &out, sizeof out, NULL, 0, err);
+    return cx_message_send(w->transport, 0, CX_MSG_EVALUATED, &out, sizeof out, NULL, 0, err);
 }
 
 static int say_bye(cx_worker *w, cx_error *err) {
     cx_msg_bye bye;
     memset(&bye, 0, sizeof bye);
     bye.time = worker_time(w);
-    return send_message(w, CX_MSG_BYE, &bye, sizeof bye, NULL, 0, err);
+    return cx_message_send(w->transport, 0, CX_MSG_BYE, &bye, sizeof bye, NULL, 0, err);
 }
 
 static int handle(cx_worker *w, const void *data, size_t size, bool *stopped, cx_error *err) {
@@ -243,8 +235,7 @@ static int handle(cx_worker *w, const void *data, size_t size, bool *stopped, cx
         *stopped = true;
         return say_bye(w, err);
     default:
-        return cx_fail(err, CX_EFORMAT, "a worker got a message of type %s",
-                       cx_message_name(type));
+        return cx_fail(err, CX_EFORMAT, "a worker got a message of type %s", cx_message_name(type));
     }
 }
 

@@ -20,8 +20,8 @@ cx_rng cx_rng_make(uint64_t seed, uint64_t episode, cx_stream stream) {
 }
 
 static void refill(cx_rng *rng) {
-    philox4x32_ctr_t counter = {{rng->index, rng->stream, (uint32_t)rng->episode,
-                                 (uint32_t)(rng->episode >> 32)}};
+    philox4x32_ctr_t counter = {
+        {rng->index, rng->stream, (uint32_t)rng->episode, (uint32_t)(rng->episode >> 32)}};
     philox4x32_key_t key = {{(uint32_t)rng->seed, (uint32_t)(rng->seed >> 32)}};
     philox4x32_ctr_t out = philox4x32(counter, key);
     for (int i = 0; i < 4; i++)

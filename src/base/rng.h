@@ -41,9 +41,9 @@ cx_rng cx_rng_make(uint64_t seed, uint64_t episode, cx_stream stream);
  * `sub` (for example an inner step) starts at a counter of its own. */
 cx_rng cx_rng_make_sub(uint64_t seed, uint64_t episode, cx_stream stream, uint32_t sub);
 uint32_t cx_rng_u32(cx_rng *rng);
-double cx_rng_uniform(cx_rng *rng);                   /* [0, 1), 32 bits */
-double cx_rng_normal(cx_rng *rng);                    /* Box-Muller, one of the pair */
-uint32_t cx_rng_below(cx_rng *rng, uint32_t n);       /* 0 .. n-1, unbiased; n >= 1 */
+double cx_rng_uniform(cx_rng *rng);                       /* [0, 1), 32 bits */
+double cx_rng_normal(cx_rng *rng);                        /* Box-Muller, one of the pair */
+uint32_t cx_rng_below(cx_rng *rng, uint32_t n);           /* 0 .. n-1, unbiased; n >= 1 */
 void cx_rng_fill_normal(cx_rng *rng, float *x, size_t n); /* standard normal */
 void cx_rng_fill_uniform(cx_rng *rng, float *x, size_t n, float low, float high);
 void cx_rng_shuffle(cx_rng *rng, uint32_t *x, size_t n);

@@ -6,11 +6,9 @@
 #ifdef CX_REAL_DOUBLE
 typedef double cx_real;
 #define CX_REAL(name) name
-#define CX_BLAS(name) cblas_d##name
 #else
 typedef float cx_real;
 #define CX_REAL(name) name##f
-#define CX_BLAS(name) cblas_s##name
 #endif
 
 #endif

@@ -21,9 +21,11 @@ CX_FAMILY_TABLE(X)
  * default, whole, help). */
 #define CX_COMMON_PARAMS(X)                                                                        \
     X(OUTER_STEPS, "outer_steps", NULL, 1, 4096, NAN, true, "outer steps K of the run")            \
-    X(INNER_PER_OUTER, "inner_per_outer", NULL, 1, 100000, 10, true, "inner steps of an outer step")  \
+    X(INNER_PER_OUTER, "inner_per_outer", NULL, 1, 100000, 10, true,                               \
+      "inner steps of an outer step")                                                              \
     X(INNER_STEPS, "inner_steps", NULL, 0, 1e7, 0, true,                                           \
-      "length of the whole run, to the nearest multiple of outer_steps; 0: inner_per_outer says it")
+      "length of the whole run, to the nearest multiple of outer_steps; 0: inner_per_outer says "  \
+      "it")
 
 enum { CX_PARAM_OUTER_STEPS, CX_PARAM_INNER_PER_OUTER, CX_PARAM_INNER_STEPS };
 

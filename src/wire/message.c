@@ -135,6 +135,14 @@ int cx_message_pack(cx_msg_type type, const void *body, size_t body_size, const 
     return CX_OK;
 }
 
+int cx_message_send(cx_transport *t, int to, cx_msg_type type, const void *body, size_t body_size,
+                    const void *extra, size_t extra_size, cx_error *err) {
+    void *data;
+    size_t size;
+    int rc = cx_message_pack(type, body, body_size, extra, extra_size, &data, &size, err);
+    return rc ? rc : t->send(t, to, data, size, err);
+}
+
 int cx_message_unpack(const void *data, size_t size, cx_msg_type *type, const void **body,
                       const void **extra, size_t *extra_size, cx_error *err) {
     cx_msg_header h;

@@ -7,6 +7,7 @@
 #include "policy/open_loop.h"
 #include "policy/reward.h"
 #include "ppo/trajectory.h"
+#include "wire/transport.h"
 
 #define CX_WIRE_VERSION 1
 #define CX_MESSAGE_MAX 0x7fffffff /* bytes of a whole message: MPI counts with an int */
@@ -123,6 +124,9 @@ typedef struct {
  * would refuse, and messages of 2 GiB and more, are CX_ESTATE. */
 int cx_message_pack(cx_msg_type type, const void *body, size_t body_size, const void *extra,
                     size_t extra_size, void **out, size_t *size, cx_error *err);
+/* Packs a message and starts sending it. */
+int cx_message_send(cx_transport *t, int to, cx_msg_type type, const void *body, size_t body_size,
+                    const void *extra, size_t extra_size, cx_error *err);
 /* Checks magic, version, type, length and hash, the number of extra bytes against what
  * the body says, that texts end, and counts and enums that readers index with; *body
  * points into data (which must be aligned as malloc does), *extra after the type's body

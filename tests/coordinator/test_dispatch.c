@@ -1,7 +1,7 @@
 #include "tests/test.h"
 
-#include "coordinator/dispatch.h"
 #include "base/rng.h"
+#include "coordinator/dispatch.h"
 #include <string.h>
 
 static const cx_baseline some_baseline;
@@ -95,8 +95,8 @@ static int run_all(int per_update, int reuse, int staleness, int updates, int wo
         /* the learner is slow: it looks only now and then */
         if (cx_dispatch_ready(d) && (n == 0 || cx_rng_below(&rng, 4) == 0)) {
             for (int i = 0; i < per_update; i++) {
-                int stale = (int)(version - dispatched_at[version * (uint64_t)per_update +
-                                                          (uint64_t)i]);
+                int stale =
+                    (int)(version - dispatched_at[version * (uint64_t)per_update + (uint64_t)i]);
                 worst = stale > worst ? stale : worst;
             }
             take(d, per_update, version * (uint64_t)per_update);

@@ -26,6 +26,12 @@ for x in m:
     for k, v in x.items():
         assert v is not None or k == "explained_variance", (k, x)
 P
+# the paper's preset, its reward, and registers
+"$cox" train "$tiny" --out "$work/p" -j 3 --set mode=asynchronous --set updates=4 --set preset=paper \
+    --set reward.form=power_fit --set actions.registers=2 --set ppo.minibatches=2 --set ppo.max_uses=4 \
+    --set ppo.buffer_episodes=48 >"$work/log" 2>&1 || fail "paper: $(tail -5 "$work/log")"
+[ "$(wc -l <"$work/p/metrics.jsonl")" = 4 ] || fail "paper: not 4 updates"
+grep -q '"registers":' "$work/p/metrics.jsonl" || fail "no entropy of the register head"
 # status tells the same from the files
 expect 0 "update 12/12" "$cox" status "$work/a"
 expect 0 '"finished":true' "$cox" status "$work/a" --json

@@ -13,7 +13,8 @@ static const char *const yaml =
     "policy: {hidden: 8, lstm: 8}\n"
     "workers: {chunk_steps: 3}\n"
     "tasks:\n"
-    "  - {family: nqm, outer_steps: 7, inner_per_outer: 6, dimension: 40, conditioning: 100, noise: "
+    "  - {family: nqm, outer_steps: 7, inner_per_outer: 6, dimension: 40, conditioning: 100, "
+    "noise: "
     "0.5}\n";
 
 typedef struct {
@@ -34,8 +35,8 @@ static fixture *set_up_with(const char *extra) {
     assert_non_null(f);
     const cx_family_schema *const *schemas = cx_task_schemas(&n);
     int size = snprintf(text, sizeof text, "%s%s", extra, yaml);
-    assert_ok(cx_config_parse("test", text, (size_t)size, NULL, 0, schemas, n, &f->config, NULL,
-                              &err));
+    assert_ok(
+        cx_config_parse("test", text, (size_t)size, NULL, 0, schemas, n, &f->config, NULL, &err));
     assert_ok(cx_data_store_open(&f->config, &f->store, &err));
     assert_ok(cx_episode_runner_create(&f->config, f->store, &f->runner, &err));
     cx_task_sample(&f->config, 0, &f->spec);
@@ -56,8 +57,8 @@ static void tear_down(fixture *f) {
     free(f);
 }
 
-static cx_episode_result run(fixture *f, cx_acting acting, uint64_t episode, cx_piece_function piece,
-                             void *context, cx_episode_extra *extra) {
+static cx_episode_result run(fixture *f, cx_acting acting, uint64_t episode,
+                             cx_piece_function piece, void *context, cx_episode_extra *extra) {
     cx_error err;
     cx_episode_result result;
     cx_episode_job job = {.episode = episode,
@@ -160,8 +161,9 @@ static void test_acting(void **state) {
 static void test_divergence(void **state) {
     (void)state;
     /* lr * weight_decay > 2: decay alone makes the parameters grow at every step */
-    fixture *f = set_up_with("optimizer: {lr: 1e4, weight_decay: 1}\n"
-                             "actions: {lr: {factors: [1, 2], low: 1e-8, high: 1e4, noise: [1, 1]}}\n");
+    fixture *f =
+        set_up_with("optimizer: {lr: 1e4, weight_decay: 1}\n"
+                    "actions: {lr: {factors: [1, 2], low: 1e-8, high: 1e4, noise: [1, 1]}}\n");
     seen a = {0};
     cx_episode_result x = run(f, CX_ACT_RANDOM, 1, on_piece, &a, NULL);
     assert_int_equal(x.end, CX_END_DIVERGED);
@@ -173,8 +175,9 @@ static void test_divergence(void **state) {
 
 static void test_registers(void **state) {
     (void)state;
-    fixture *f = set_up_with("actions: {registers: 2, lr: {factors: [0.5, 1, 2], low: 1e-8, high: 1, "
-                             "noise: [1, 1]}}\n");
+    fixture *f =
+        set_up_with("actions: {registers: 2, lr: {factors: [0.5, 1, 2], low: 1e-8, high: 1, "
+                    "noise: [1, 1]}}\n");
     for (uint64_t e = 0; e < 40; e++) { /* random saves, loads and swaps, under the sanitizers */
         seen a = {0};
         cx_episode_result x = run(f, CX_ACT_RANDOM, e, on_piece, &a, NULL);
@@ -216,9 +219,9 @@ static void test_control(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_baseline),   cmocka_unit_test(test_pieces_and_determinism),
-        cmocka_unit_test(test_acting),     cmocka_unit_test(test_divergence),
-        cmocka_unit_test(test_registers),  cmocka_unit_test(test_control),
+        cmocka_unit_test(test_baseline),  cmocka_unit_test(test_pieces_and_determinism),
+        cmocka_unit_test(test_acting),    cmocka_unit_test(test_divergence),
+        cmocka_unit_test(test_registers), cmocka_unit_test(test_control),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
