@@ -39,12 +39,13 @@ static void replay_optimizer(const char *path, const json_t *root, verdict *v, c
     v->code = cx_replay_optimizer(path, root, &out, err);
     if (v->code)
         return;
-    v->name[0] = "parameters";
-    v->name[1] = "features";
-    v->name[2] = "state";
-    v->error[0] = out.param_error;
-    v->error[1] = out.feature_error;
-    v->error[2] = out.state_error;
+    const char *const names[] = {"parameters", "features", "state"};
+    const double errors[] = {out.param_error, out.feature_error, out.state_error};
+    for (int i = 0, n = 0; i < 3; i++)
+        if (!isnan(errors[i])) { /* torch's optimizers have no features to compare */
+            v->name[n] = names[i];
+            v->error[n++] = errors[i];
+        }
     if (!out.passed) {
         v->code = CX_ESTATE;
         (void)snprintf(v->what, sizeof v->what, "%s", out.worst);

@@ -39,7 +39,7 @@ static void compare(replay *r, double ours, double theirs, double tolerance, dou
     double error = fabs(ours - theirs) / fmax(1, fabs(theirs));
     if (!isfinite(error))
         error = ours == theirs ? 0 : INFINITY;
-    if (error > *largest)
+    if (!(error <= *largest)) /* NAN: nothing was compared before */
         *largest = error;
     if (error > tolerance && r->out->passed) {
         r->out->passed = false;
@@ -346,7 +346,8 @@ static int run(replay *r) {
 int cx_replay_optimizer(const char *name, const json_t *root, cx_optimizer_replay *out,
                         cx_error *err) {
     replay r = {.name = name, .err = err, .root = root, .out = out};
-    *out = (cx_optimizer_replay){.passed = true};
+    *out = (cx_optimizer_replay){
+        .passed = true, .param_error = NAN, .feature_error = NAN, .state_error = NAN};
     if (!json_is_object(root))
         return cx_fail(err, CX_EDATA, "%s: an object is expected", name);
     int code = read_rule(&r);

@@ -21,7 +21,9 @@ struct json_t;
 typedef struct {
     bool passed;
     int steps;
-    double param_error, feature_error; /* largest; INFINITY for a missing or non-finite value */
+    /* largest errors; INFINITY for a missing or non-finite value, NAN where the file has
+     * nothing to compare */
+    double param_error, feature_error;
     double state_error; /* norms of moments, bias corrections, rolling maxima, LAMB averages */
     char worst[192];    /* what was first past tolerance; empty when passed */
 } cx_optimizer_replay;
