@@ -181,7 +181,8 @@ static int create(const cx_task_spec *spec, const cx_config *config, const cx_da
     t->input_scale = (float)v[INPUT_SCALE];
     uint32_t n = cx_images_count(t->images, CX_SPLIT_TRAIN);
     t->subset = v[TRAIN_EXAMPLES] < n ? (uint32_t)v[TRAIN_EXAMPLES] : n;
-    task->inner_steps = task->outer_steps * steps_per_outer(spec, n);
+    if (!(v[INNER_STEPS] > 0)) /* epochs count the examples that there really are */
+        task->inner_steps = task->outer_steps * steps_per_outer(spec, n);
     cx_rng rng = cx_rng_make(spec->seed, 0, CX_STREAM_DATA);
     t->choose = cx_permute_make(n, &rng);
     rng = cx_rng_make(spec->seed, 0, CX_STREAM_EVAL);
