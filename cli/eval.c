@@ -29,7 +29,8 @@ static const cx_syntax syntax = {
     "eval",
     "CONFIG --policy FILE --out DIR [--tasks N] [--seed S] [-j N]",
     "Mean reward (log t/N against the best Adam of a bracketed sweep; 0 is level, above is\n"
-    "better) of the policy, of random actions, of no change and of open-loop replays, on fresh\n"
+    "better; here of test losses) of the policy, of random actions, of no change and of open-loop "
+    "replays, on fresh\n"
     "tasks, with bootstrap 95 % intervals, per family and per number of outer steps K.",
     options,
     1,
@@ -161,6 +162,7 @@ static int report(const cx_session *s, const char *dir, const cx_evaluated_task 
 
 static int coordinate(cx_session *s, const cx_args *args, cx_error *err) {
     long long n, seed;
+    bool begun = false;
     float *policy = NULL;
     const char *dir = cx_args_value(args, "--out"), *file = cx_args_value(args, "--policy");
     int rc = cx_args_int(args, "--tasks", 2, 1000000, 128, &n, err);
@@ -186,27 +188,39 @@ static int coordinate(cx_session *s, const cx_args *args, cx_error *err) {
                            .transport = s->transport,
                            .idle = s->idle,
                            .idle_context = s,
+                           .should_stop = cx_launch_stop_asked,
                            .say = cx_session_say,
                            .say_context = s};
         double exponent[2];
-        if (!rc)
+        if (!rc) {
+            begun = true;
             rc = cx_evaluate(&e, tasks, exponent, err);
+        }
         cx_net_destroy(net);
         if (!rc)
             rc = report(s, dir, tasks, (int)n, exponent, err);
     }
     free(tasks);
     free(policy);
+    if (rc && !begun)
+        cx_session_dismiss(s);
     return rc;
 }
 
 static int check(cx_session *s, const cx_args *args, cx_error *err) {
     char path[600];
     float *policy;
+    long long ignored;
     const char *file = cx_args_value(args, "--policy"), *out = cx_args_value(args, "--out");
     if (!file)
         return cx_fail(err, CX_EUSAGE, "--policy FILE is missing");
-    int rc = cx_path(path, sizeof path, err, "%s/eval.jsonl", out);
+    int rc = cx_args_int(args, "--tasks", 2, 1000000, 128, &ignored, err);
+    if (!rc)
+        rc = cx_args_int(args, "--seed", 0, 1LL << 62, 1000, &ignored, err);
+    if (!rc)
+        rc = cx_file_make_dirs(out, err);
+    if (!rc)
+        rc = cx_path(path, sizeof path, err, "%s/eval.jsonl", out);
     if (!rc && cx_file_exists(path))
         rc = cx_fail(err, CX_EUSAGE, "%s holds an evaluation already; give another --out", out);
     if (!rc)

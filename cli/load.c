@@ -35,6 +35,14 @@ static bool same_actions(const cx_config *a, const cx_config *b) {
     return true;
 }
 
+static bool same_rule(const cx_optimizer_config *a, const cx_optimizer_config *b) {
+    return a->denominator_norm == b->denominator_norm &&
+           a->scale_by_rolling_max == b->scale_by_rolling_max &&
+           a->decay_in_update == b->decay_in_update &&
+           a->lamb_ignore_vectors == b->lamb_ignore_vectors && a->lamb_power == b->lamb_power &&
+           a->lamb_min_trust == b->lamb_min_trust && a->lamb_max_trust == b->lamb_max_trust;
+}
+
 static int check_fit(const char *path, const cx_config *trained, const cx_config *config,
                      cx_error *err) {
     if (!same_actions(trained, config))
@@ -46,6 +54,16 @@ static int check_fit(const char *path, const cx_config *trained, const cx_config
         return cx_fail(
             err, CX_ECONFIG,
             "%s: the policy was trained with other observations than the configuration's", path);
+    if (trained->policy.input_clip != config->policy.input_clip ||
+        trained->episode.feature_interval != config->episode.feature_interval ||
+        trained->episode.feature_clip != config->episode.feature_clip ||
+        trained->episode.parameter_average != config->episode.parameter_average ||
+        !same_rule(&trained->optimizer, &config->optimizer))
+        return cx_fail(err, CX_ECONFIG,
+                       "%s: the policy was trained with another update rule (optimizer.*), other "
+                       "features or another average (episode.feature_*, parameter_average, "
+                       "policy.input_clip) than the configuration's",
+                       path);
     if (trained->policy.hidden != config->policy.hidden ||
         trained->policy.lstm != config->policy.lstm ||
         trained->policy.residual != config->policy.residual)

@@ -168,6 +168,8 @@ static const double lengths[LENGTHS] = {0.5, 1, 2, 4};
 /* Steps at which the best constant-lr Adam, retrained at 1/2, 1, 2 and 4 times the
  * length, reaches a test loss; log-log interpolation. -INFINITY and INFINITY: outside. */
 static double steps_to_reach(const double *loss, double steps, double target) {
+    if (isnan(target))
+        return NAN;
     if (!(target <= loss[0]))
         return -INFINITY;
     for (int i = 1; i < LENGTHS; i++)
@@ -196,6 +198,10 @@ static void format_speedup(double x, char *out, size_t size) {
         (void)snprintf(out, size, "%.2f x", x);
 }
 
+static json_t *json_number(double x) {
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
 static int write_closing(const char *dir, const char *title, const closing_row *rows, int n,
                          cx_error *err) {
     char path[600];
@@ -203,9 +209,13 @@ static int write_closing(const char *dir, const char *title, const closing_row *
     for (int i = 0; i < n && list; i++) {
         char speedup[32];
         format_speedup(rows[i].speedup, speedup, sizeof speedup);
-        (void)json_array_append_new(list, json_pack("[s, s, f, f, s, i]", rows[i].name, rows[i].how,
-                                                    rows[i].test_loss, rows[i].test_metric, speedup,
-                                                    rows[i].runs));
+        json_t *row = json_pack("[s, s, o, o, s, i]", rows[i].name, rows[i].how,
+                                json_number(rows[i].test_loss), json_number(rows[i].test_metric),
+                                speedup, rows[i].runs);
+        if (json_array_append_new(list, row) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
     }
     json_t *o =
         json_pack("{s:s, s:[s,s,s,s,s,s], s:o, s:[s,s]}", "title", title, "columns", "optimizer",
@@ -214,9 +224,9 @@ static int write_closing(const char *dir, const char *title, const closing_row *
                   "Adam: constant lr, best of a bracketed sweep by validation loss, retrained at "
                   "1/2, 1, 2 and "
                   "4 times the length.",
-                  "Static control: the learned optimizer's own update rule, best constant "
-                  "hyperparameters and "
-                  "schedule. One task, one seed.");
+                  "Static control: the learned optimizer's own update rule with its best lr and "
+                  "schedule, other hyperparameters as at the start of an episode. One task, one "
+                  "seed.");
     char *text = o ? json_dumps(o, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) : NULL;
     json_decref(o);
     int rc = text ? cx_path(path, sizeof path, err, "%s/closing.json", dir)
@@ -275,7 +285,7 @@ static int compare(run *r, const cx_args *args, cx_error *err) {
     for (int i = 0; i < LENGTHS && !rc; i++) {
         closing_row one = row[1];
         rc = tune_row(r, "adam", constant, 1, lengths[i], &one, err);
-        adam[i] = one.test_loss;
+        adam[i] = one.test_loss - cx_task_optimum(r->task);
         if (lengths[i] == 1)
             row[1] = one;
     }
@@ -292,7 +302,8 @@ static int compare(run *r, const cx_args *args, cx_error *err) {
                  "test loss", "accuracy", "speedup", "trainings");
     for (int i = 0; i < 4; i++) {
         char speedup[32];
-        row[i].speedup = steps_to_reach(adam, steps, row[i].test_loss) / steps;
+        row[i].speedup =
+            steps_to_reach(adam, steps, row[i].test_loss - cx_task_optimum(r->task)) / steps;
         format_speedup(row[i].speedup, speedup, sizeof speedup);
         (void)printf("%-26s %-26s %10.4f %8.2f%% %9s %10d\n", row[i].name, row[i].how,
                      row[i].test_loss, 100 * row[i].test_metric, speedup, row[i].runs);

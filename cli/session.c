@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "wire/message.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +47,23 @@ static int run_rank(cx_session *s, const cx_session_plan *plan, const cx_args *a
     if (s->transport->rank == 0)
         return coordinate(s, plan, args, err);
     int rc = open_worker(s, s->transport, err);
-    return rc ? rc : cx_worker_run(s->worker, err);
+    if (!rc)
+        rc = cx_worker_run(s->worker, err);
+    if (rc) { /* rank 0 waits for this worker: it has to hear */
+        cx_msg_failed failed;
+        memset(&failed, 0, sizeof failed);
+        failed.number = CX_NO_JOB;
+        failed.code = (int32_t)err->code;
+        memcpy(failed.text, err->message, sizeof failed.text);
+        (void)cx_message_send(s->transport, 0, CX_MSG_FAILED, &failed, sizeof failed, NULL, 0,
+                              NULL);
+    }
+    return rc;
+}
+
+void cx_session_dismiss(cx_session *s) {
+    for (int rank = 1; rank < s->transport->ranks; rank++)
+        (void)cx_message_send(s->transport, rank, CX_MSG_STOP, NULL, 0, NULL, 0, NULL);
 }
 
 static int run_alone(cx_session *s, const cx_session_plan *plan, const cx_args *args,
@@ -139,5 +156,5 @@ int cx_session_main(const cx_session_plan *plan, int argc, char **argv) {
     close_session(s);
     /* under the launcher the status travels through the report: a rank that exits with
      * another status than 0 would make mpirun speak of an abnormal end */
-    return is_rank && first && getenv("CX_EXIT_FILE") ? 0 : status;
+    return is_rank && getenv("CX_EXIT_FILE") ? 0 : status;
 }

@@ -35,6 +35,8 @@ typedef struct {
 
 /* The whole command: returns the exit status. */
 int cx_session_main(const cx_session_plan *plan, int argc, char **argv);
+/* Sends all workers home before any work has begun: for a `coordinate` that fails early. */
+void cx_session_dismiss(cx_session *s);
 /* For coordinator options' `say`: context is the session. */
 void cx_session_say(void *session, bool live, const char *line);
 

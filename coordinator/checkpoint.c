@@ -203,6 +203,11 @@ int cx_coordinator_restore(coordinator *c, cx_error *err) {
     if (rc)
         return rc;
     c->checkpoint_version = c->counters.version;
+    if (found) { /* a kill after DONE may have left an older policy file, or none */
+        rc = cx_coordinator_write_policy(c, err);
+        if (rc)
+            return rc;
+    }
     if (c->dir.resumed)
         (void)snprintf(
             c->dir.note, sizeof c->dir.note,

@@ -28,7 +28,7 @@ static int send_episode(coordinator *c, int rank, const cx_job *job, cx_error *e
     m.baseline = *cx_dispatch_find_baseline(c->dispatch, job->instance);
     const float *weights = NULL;
     if (w->version != m.version) {
-        weights = cx_learner_policy(c->learner);
+        weights = c->published;
         m.n_weights = cx_learner_policy_count(c->learner);
         w->version = m.version;
     }
@@ -41,6 +41,7 @@ static int send_baseline(coordinator *c, int rank, const cx_job *job, bool *know
     cx_msg_baseline_job m;
     memset(&m, 0, sizeof m);
     m.instance = job->instance;
+    m.examples = (uint32_t)c->config->episode.final_examples;
     cx_task_sample(c->config, job->instance, &m.spec);
     const cx_baseline *b = cx_baseline_cache_find(c->cache, cx_task_hash(&m.spec, c->config));
     *known = b != NULL;
@@ -137,7 +138,8 @@ static int on_sweep(coordinator *c, int rank, const cx_msg_sweep *m, cx_error *e
                                 cx_baseline_cache_find(c->cache, m->baseline.task_hash), err);
 }
 
-static int on_failed(int rank, const cx_msg_failed *m, cx_error *err) {
+static int on_failed(coordinator *c, int rank, const cx_msg_failed *m, cx_error *err) {
+    c->worker[rank - 1].gone |= m->number == CX_NO_JOB;
     return cx_fail(err, (cx_code)m->code, "rank %d: job %llu: %.900s", rank,
                    (unsigned long long)m->number, m->text);
 }
@@ -161,7 +163,7 @@ static int handle(coordinator *c, int from, const void *data, size_t size, cx_er
     case CX_MSG_SWEEP:
         return on_sweep(c, from, body, err);
     case CX_MSG_FAILED:
-        return on_failed(from, body, err);
+        return on_failed(c, from, body, err);
     case CX_MSG_BYE:
         c->worker[from - 1].gone = true;
         c->worker[from - 1].time = ((const cx_msg_bye *)body)->time;
@@ -243,8 +245,15 @@ static int begin_update(coordinator *c, cx_error *err) {
     return rc;
 }
 
+/* What workers get: the learner's own weights change in the middle of an update. */
+static void publish(coordinator *c) {
+    memcpy(c->published, cx_learner_policy(c->learner),
+           cx_learner_policy_count(c->learner) * sizeof(float));
+}
+
 static int end_update(coordinator *c, cx_error *err) {
     c->learning = false;
+    publish(c);
     c->counters.version = cx_learner_version(c->learner);
     cx_dispatch_set_version(c->dispatch, c->counters.version);
     c->last_reward = c->stats.reward;
@@ -410,6 +419,13 @@ static int prepare(coordinator *c, cx_error *err) {
         rc = cx_learner_create(c->config, &c->learner, err);
     if (!rc)
         rc = cx_coordinator_restore(c, err);
+    if (!rc) {
+        c->published = calloc(cx_learner_policy_count(c->learner), sizeof(float));
+        if (!c->published)
+            rc = cx_fail(err, CX_ENOMEM, "no memory for the policy");
+        else
+            publish(c);
+    }
     if (!rc)
         rc = cx_run_dir_open_lines(&c->dir, &c->counters, err);
     if (!rc)
@@ -460,6 +476,7 @@ int cx_coordinate(const cx_coordinator_options *options, cx_run_summary *summary
     cx_learner_destroy(c->learner);
     cx_baseline_cache_close(c->cache);
     cx_run_dir_close(&c->dir);
+    free(c->published);
     free(c->worker);
     free(c);
     return rc;

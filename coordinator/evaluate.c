@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { QUEUED = 2 }; /* assignments that a worker holds */
+/* assignments that a worker holds; examples of the test split that losses are means of */
+enum { QUEUED = 2, TEST_EXAMPLES = 2000 };
 
 static const struct {
     const char *name;
@@ -27,6 +28,12 @@ typedef struct {
     int assignments;
 } eval_worker;
 
+/* What the runs of one half (and perhaps one entry) did on average. */
+typedef struct {
+    cx_open_loop mean;
+    double exponent, mean_log_steps; /* of lr over the number of inner steps */
+} mean_run;
+
 /* Jobs of one stage: number n is (contestant n / n_tasks, task n % n_tasks); stage 0 is
  * the baselines. */
 typedef struct {
@@ -37,9 +44,7 @@ typedef struct {
     bool baselines;
     int first, last; /* contestants of this stage */
     int sent, done, total;
-    cx_open_loop *family; /* [entry][half] */
-    double exponent[2], mean_log_steps[2];
-    cx_open_loop overall[2];
+    mean_run overall[2], *family; /* [half]; [entry][half] */
 } stage;
 
 /* The replay for task i is made of the runs of the other half. */
@@ -48,11 +53,11 @@ static cx_open_loop make_replay(const stage *s, int i, cx_contestant by) {
     const cx_evaluated_task *t = &s->tasks[i];
     bool family = by == CX_BY_REPLAY_FAMILY || by == CX_BY_REPLAY_BOTH;
     bool steps = by == CX_BY_REPLAY_STEPS || by == CX_BY_REPLAY_BOTH;
-    cx_open_loop r = family ? s->family[2 * t->spec.entry + (uint32_t)half] : s->overall[half];
+    const mean_run *m = family ? &s->family[2 * t->spec.entry + (uint32_t)half] : &s->overall[half];
+    cx_open_loop r = m->mean;
     if (steps)
-        cx_open_loop_scale_lr(
-            s->e->config, &r,
-            exp(s->exponent[half] * (log(t->inner_steps) - s->mean_log_steps[half])));
+        cx_open_loop_scale_lr(s->e->config, &r,
+                              exp(m->exponent * (log(t->inner_steps) - m->mean_log_steps)));
     return r;
 }
 
@@ -64,6 +69,8 @@ static int send_job(stage *s, int rank, int number, cx_error *err) {
         memset(&m, 0, sizeof m);
         m.instance = (uint64_t)i;
         m.spec = s->tasks[i].spec;
+        m.test = 1;
+        m.examples = TEST_EXAMPLES;
         return cx_message_send(s->e->transport, rank, CX_MSG_BASELINE, &m, sizeof m, NULL, 0, err);
     }
     cx_contestant by = (cx_contestant)(s->first + number / e->n_tasks);
@@ -75,6 +82,7 @@ static int send_job(stage *s, int rank, int number, cx_error *err) {
     m.spec = s->tasks[i].spec;
     m.baseline = s->tasks[i].baseline;
     m.acting = (uint32_t)contestants[by].acting;
+    m.test_examples = TEST_EXAMPLES;
     if (contestants[by].acting == CX_ACT_REPLAY)
         m.replay = make_replay(s, i, by);
     eval_worker *w = &s->worker[rank - 1];
@@ -93,10 +101,17 @@ static int on_evaluated(stage *s, const cx_msg_evaluated *m, cx_error *err) {
     int number = (int)m->number;
     cx_contestant by = (cx_contestant)(s->first + number / s->e->n_tasks);
     cx_evaluated_task *t = &s->tasks[number % s->e->n_tasks];
-    t->reward[by] = m->result.reward;
+    bool diverged = m->result.end == CX_END_DIVERGED;
+    t->test_loss[by] = m->test_loss;
     t->valid_loss[by] = m->result.final_valid_loss;
-    if (by == CX_BY_LIKELIEST)
+    t->reward[by] = diverged
+                        ? s->e->config->reward.floor
+                        : cx_reward(s->e->config, &t->baseline, m->test_loss - m->optimum, NULL);
+    if (by == CX_BY_LIKELIEST) {
         t->taken = m->taken;
+        t->taken_whole = !diverged;
+        t->inner_steps = m->result.inner_steps; /* what was really run */
+    }
     return CX_OK;
 }
 
@@ -125,6 +140,7 @@ static int handle(stage *s, int from, const void *data, size_t size, cx_error *e
         return on_evaluated(s, body, err);
     } else if (type == CX_MSG_FAILED) {
         const cx_msg_failed *m = body;
+        w->gone |= m->number == CX_NO_JOB;
         return cx_fail(err, (cx_code)m->code, "rank %d: %.900s", from, m->text);
     } else if (type == CX_MSG_BYE) {
         w->gone = true;
@@ -174,6 +190,8 @@ static int run_stage(stage *s, const char *name, cx_error *err) {
         }
         if (!rc && !did)
             rc = idle(s, err);
+        if (!rc && s->e->should_stop && s->e->should_stop(s->e->stop_context))
+            rc = cx_fail(err, CX_ESTOPPED, "stopped; an evaluation begins anew");
         if (rc)
             return rc;
         if (s->e->say && cx_clock_now() - said > 2) {
@@ -186,39 +204,42 @@ static int run_stage(stage *s, const char *name, cx_error *err) {
     return CX_OK;
 }
 
-/* Means over the tasks of one half (and one entry; -1: all). Where a half has no task of
- * an entry, the mean of all stands in. */
-static void mean_of(const stage *s, int half, int entry, cx_open_loop *out, double *exponent,
-                    double *mean_log_steps) {
+/* Means over the runs of one half (and one entry; -1: all) that did not diverge. False
+ * where there is none. */
+static bool mean_of(const stage *s, int half, int entry, const cx_open_loop **list, double *steps,
+                    mean_run *out) {
     int n = 0;
-    const cx_open_loop **list = calloc((size_t)s->e->n_tasks, sizeof(cx_open_loop *));
-    double *steps = calloc((size_t)s->e->n_tasks, sizeof *steps);
-    for (int i = half; list && steps && i < s->e->n_tasks; i += 2)
-        if (entry < 0 || s->tasks[i].spec.entry == (uint32_t)entry) {
-            steps[n] = s->tasks[i].inner_steps;
-            list[n++] = &s->tasks[i].taken;
+    for (int i = half; i < s->e->n_tasks; i += 2) {
+        const cx_evaluated_task *t = &s->tasks[i];
+        if (t->taken_whole && (entry < 0 || t->spec.entry == (uint32_t)entry)) {
+            steps[n] = t->inner_steps;
+            list[n++] = &t->taken;
         }
-    if (n > 0) {
-        cx_open_loop_mean(s->e->config, list, n, out);
-        if (exponent)
-            *exponent = cx_open_loop_exponent(list, steps, n, mean_log_steps);
-    } else {
-        *out = s->overall[half];
     }
-    free(list);
-    free(steps);
+    if (n == 0)
+        return false;
+    cx_open_loop_mean(s->e->config, list, n, &out->mean);
+    out->exponent = cx_open_loop_exponent(list, steps, n, &out->mean_log_steps);
+    return true;
 }
 
 static int fit_replays(stage *s, cx_error *err) {
-    s->family = calloc((size_t)s->e->config->n_tasks * 2, sizeof *s->family);
-    if (!s->family)
-        return cx_fail(err, CX_ENOMEM, "no memory for the replays");
-    for (int half = 0; half < 2; half++) {
-        mean_of(s, half, -1, &s->overall[half], &s->exponent[half], &s->mean_log_steps[half]);
-        for (int entry = 0; entry < s->e->config->n_tasks; entry++)
-            mean_of(s, half, entry, &s->family[2 * entry + half], NULL, NULL);
+    int n_entries = s->e->config->n_tasks, rc = CX_OK;
+    s->family = calloc((size_t)n_entries * 2, sizeof *s->family);
+    const cx_open_loop **list = calloc((size_t)s->e->n_tasks, sizeof(cx_open_loop *));
+    double *steps = calloc((size_t)s->e->n_tasks, sizeof *steps);
+    if (!s->family || !list || !steps)
+        rc = cx_fail(err, CX_ENOMEM, "no memory for the replays");
+    for (int half = 0; half < 2 && !rc; half++) {
+        if (!mean_of(s, half, -1, list, steps, &s->overall[half]))
+            rc = cx_fail(err, CX_ESTATE, "every run of the policy diverged: nothing to replay");
+        for (int entry = 0; entry < n_entries && !rc; entry++)
+            if (!mean_of(s, half, entry, list, steps, &s->family[2 * entry + half]))
+                s->family[2 * entry + half] = s->overall[half];
     }
-    return CX_OK;
+    free(list);
+    free(steps);
+    return rc;
 }
 
 static void stop_workers(stage *s) {
@@ -269,8 +290,8 @@ int cx_evaluate(const cx_evaluation *e, cx_evaluated_task *tasks, double exponen
         tasks[i].inner_steps = cx_task_inner_steps(&tasks[i].spec, e->config);
     }
     int rc = run_stages(&s, err);
-    exponent[0] = s.exponent[0];
-    exponent[1] = s.exponent[1];
+    exponent[0] = s.overall[0].exponent;
+    exponent[1] = s.overall[1].exponent;
     stop_workers(&s);
     free(s.worker);
     free(s.family);

@@ -1,7 +1,9 @@
 /* Evaluation of a policy on fresh tasks of a distribution, spread over the workers:
  * policy (sampled, likeliest), random actions, no change, and the open-loop replays
- * (lhopt, section "evaluation"). All see the same task instances, the same initial
- * weights and batches, and the same start noise. */
+ * (lhopt, section "evaluation"). Rewards are computed from *test* losses, against Adam
+ * sweeps that are chosen and measured on the test split, too (which favors Adam a
+ * little); the runs themselves see the validation split only, as ever. All see the same task
+ * instances, the same initial weights and batches, and the same start noise. */
 #ifndef CX_COORDINATOR_EVALUATE_H
 #define CX_COORDINATOR_EVALUATE_H
 
@@ -33,8 +35,9 @@ typedef struct {
     cx_task_spec spec;
     int outer_steps, inner_steps;
     cx_baseline baseline;
-    double reward[CX_CONTESTANT_COUNT]; /* clipped */
-    double valid_loss[CX_CONTESTANT_COUNT];
+    double reward[CX_CONTESTANT_COUNT]; /* clipped; reward.floor where the run diverged */
+    double test_loss[CX_CONTESTANT_COUNT], valid_loss[CX_CONTESTANT_COUNT];
+    bool taken_whole;   /* the likeliest choice's run did not diverge */
     cx_open_loop taken; /* by the likeliest choice */
 } cx_evaluated_task;
 
@@ -48,6 +51,8 @@ typedef struct {
     cx_transport *transport;
     int (*idle)(void *context, bool *worked, cx_error *err); /* as in coordinator.h */
     void *idle_context;
+    bool (*should_stop)(void *context); /* CX_ESTOPPED when it says so; may be NULL */
+    void *stop_context;
     void (*say)(void *context, bool live, const char *line);
     void *say_context;
 } cx_evaluation;

@@ -26,6 +26,7 @@ typedef struct {
     cx_run_counters counters;
     cx_heads heads;
     cx_learner *learner;
+    float *published; /* the newest version's policy, as workers get it */
     cx_dispatch *dispatch;
     cx_baseline_cache *cache;
     int n_workers; /* workers are ranks 1 .. n_workers */

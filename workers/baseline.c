@@ -20,16 +20,17 @@ typedef struct {
 typedef struct {
     const cx_config *config;
     cx_task *task;
+    cx_split split;
+    int examples;
     cx_inner_run *inner;
     cx_hyper hyper;
     int n;
     sweep_run run[CX_BASELINE_RUNS_MAX];
 } sweep;
 
-/* Validation loss above the task's optimum; +INFINITY when it is not finite. */
+/* Loss above the task's optimum; +INFINITY when it is not finite. */
 static double excess_loss(sweep *s) {
-    double loss = cx_inner_run_evaluate(s->inner, CX_SPLIT_VALIDATION,
-                                        s->config->episode.final_examples, true, NULL) -
+    double loss = cx_inner_run_evaluate(s->inner, s->split, s->examples, true, NULL) -
                   cx_task_optimum(s->task);
     return isfinite(loss) ? fmax(loss, 1e-12) : INFINITY;
 }
@@ -148,7 +149,8 @@ static int sweep_all(sweep *s, cx_baseline *out, cx_error *err) {
     return CX_OK;
 }
 
-int cx_baseline_run(const cx_config *config, cx_task *task, cx_baseline *out, cx_error *err) {
+int cx_baseline_run(const cx_config *config, cx_task *task, cx_split split, int examples,
+                    cx_baseline *out, cx_error *err) {
     double start = cx_clock_now();
     memset(out, 0, sizeof *out);
     sweep *s = calloc(1, sizeof *s);
@@ -156,6 +158,8 @@ int cx_baseline_run(const cx_config *config, cx_task *task, cx_baseline *out, cx
         return cx_fail(err, CX_ENOMEM, "no memory for a baseline sweep");
     s->config = config;
     s->task = task;
+    s->split = split;
+    s->examples = examples;
     cx_rule_config rule;
     int rc = cx_rule_named("adam", &rule, &s->hyper, err);
     if (!rc)

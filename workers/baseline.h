@@ -7,8 +7,10 @@
 #include "policy/reward.h"
 #include "tasks/task.h"
 
-/* Runs the sweep on `task` and fits the curve. A sweep in which every run diverged
+/* Runs the sweep on `task`, measured on the first `examples` of `split` (rewards of a
+ * training: validation; of a report: test), and fits the curve. A sweep in which every run diverged
  * is no error: best_loss is then +INFINITY and every finite loss earns the most. */
-int cx_baseline_run(const cx_config *config, cx_task *task, cx_baseline *out, cx_error *err);
+int cx_baseline_run(const cx_config *config, cx_task *task, cx_split split, int examples,
+                    cx_baseline *out, cx_error *err);
 
 #endif

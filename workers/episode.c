@@ -396,11 +396,12 @@ static void finish(episode *e) {
         res->reward = cx_reward(config, e->job->baseline,
                                 res->final_valid_loss - cx_task_optimum(task), &res->reward_raw);
     if (e->extra) {
+        e->extra->optimum = cx_task_optimum(task);
         e->extra->valid_metric = metric;
         e->extra->test_loss = e->extra->test_metric = NAN;
         if (e->job->test && !e->diverged)
-            e->extra->test_loss =
-                cx_inner_run_evaluate(e->inner, CX_SPLIT_TEST, 0, true, &e->extra->test_metric);
+            e->extra->test_loss = cx_inner_run_evaluate(
+                e->inner, CX_SPLIT_TEST, e->job->test_examples, true, &e->extra->test_metric);
     }
 }
 

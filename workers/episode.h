@@ -15,12 +15,13 @@ typedef struct {
     const cx_baseline *baseline;
     cx_acting acting;
     const cx_open_loop *replay; /* for acting REPLAY */
-    bool test;                  /* also evaluate the whole test split at the end */
+    bool test;                  /* also evaluate the test split at the end, for reports */
+    int test_examples;          /* the first so many; 0: all of it */
 } cx_episode_job;
 
 /* What only evaluations want to know besides the result. */
 typedef struct {
-    double test_loss, test_metric, valid_metric;
+    double test_loss, test_metric, valid_metric, optimum;
     cx_open_loop taken; /* hyperparameters that were used, over progress */
 } cx_episode_extra;
 

@@ -9,6 +9,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+enum { INBOX = 128 }; /* more than workers.prefetch can be */
+typedef struct {
+    void *data;
+    size_t size;
+} letter;
+
 struct cx_worker {
     const cx_config *config;
     cx_transport *transport;
@@ -19,6 +25,8 @@ struct cx_worker {
     void *buffer;                 /* of a packed piece */
     size_t buffer_size;
     uint64_t episode; /* the one that runs */
+    int n_inbox;
+    letter inbox[INBOX];
 };
 
 static int say_hello(cx_worker *w, uint64_t config_hash, cx_error *err) {
@@ -60,6 +68,8 @@ int cx_worker_create(const cx_config *config, uint64_t config_hash, const cx_dat
 void cx_worker_destroy(cx_worker *w) {
     if (!w)
         return;
+    for (int i = 0; i < w->n_inbox; i++)
+        free(w->inbox[i].data);
     cx_episode_runner_destroy(w->runner);
     free(w->policy);
     free(w->buffer);
@@ -167,7 +177,8 @@ static int do_baseline(cx_worker *w, const void *body, cx_error *err) {
     cx_task *task;
     int rc = cx_episode_runner_task(w->runner, &m.spec, &task, &why);
     if (!rc)
-        rc = cx_baseline_run(w->config, task, &out.baseline, &why);
+        rc = cx_baseline_run(w->config, task, m.test ? CX_SPLIT_TEST : CX_SPLIT_VALIDATION,
+                             (int)m.examples, &out.baseline, &why);
     if (rc)
         return report_failure(w, m.instance, &why, err);
     w->baseline += cx_clock_now() - start;
@@ -196,11 +207,13 @@ static int do_evaluation(cx_worker *w, const void *body, const void *extra, size
                               .baseline = &m.baseline,
                               .acting = (cx_acting)m.acting,
                               .replay = &m.replay,
-                              .test = m.test != 0};
+                              .test = true,
+                              .test_examples = (int)m.test_examples};
         cx_episode_extra seen;
         rc = cx_episode_run(w->runner, &job, w->policy, NULL, NULL, &out.result, &seen, &why);
         out.test_loss = seen.test_loss;
         out.test_metric = seen.test_metric;
+        out.optimum = seen.optimum;
         out.taken = seen.taken;
     }
     if (rc)
@@ -239,17 +252,35 @@ static int handle(cx_worker *w, const void *data, size_t size, bool *stopped, cx
     }
 }
 
+/* Takes everything that has arrived into the inbox. A STOP makes the assignments before
+ * it void: whoever sent it does not wait for them. */
+static int drain(cx_worker *w, cx_error *err) {
+    for (;;) {
+        letter l;
+        int from, rc = w->transport->receive(w->transport, &from, &l.data, &l.size, err);
+        if (rc || !l.data)
+            return rc;
+        if (cx_message_type(l.data, l.size) == CX_MSG_STOP) {
+            for (; w->n_inbox > 0; w->n_inbox--)
+                free(w->inbox[w->n_inbox - 1].data);
+        } else if (w->n_inbox == INBOX) {
+            free(l.data);
+            return cx_fail(err, CX_EFORMAT, "more than %d assignments at once", INBOX);
+        }
+        w->inbox[w->n_inbox++] = l;
+    }
+}
+
 int cx_worker_poll(cx_worker *w, bool *worked, bool *stopped, cx_error *err) {
-    void *data;
-    size_t size;
-    int from;
-    *worked = false;
-    int rc = w->transport->receive(w->transport, &from, &data, &size, err);
-    if (rc || !data)
+    int rc = drain(w, err);
+    *worked = !rc && w->n_inbox > 0;
+    if (!*worked)
         return rc;
-    *worked = true;
-    rc = handle(w, data, size, stopped, err);
-    free(data);
+    letter first = w->inbox[0];
+    w->n_inbox--;
+    memmove(&w->inbox[0], &w->inbox[1], (size_t)w->n_inbox * sizeof first);
+    rc = handle(w, first.data, first.size, stopped, err);
+    free(first.data);
     return rc;
 }
 

@@ -6,7 +6,7 @@
 
 #include "config/config.h"
 
-enum { CX_OPEN_LOOP_POINTS = 32 };
+enum { CX_OPEN_LOOP_POINTS = 128 }; /* as many as most runs have outer steps */
 
 /* Hyperparameters over progress: those of point i hold for progress in
  * [i, i + 1) / CX_OPEN_LOOP_POINTS. */

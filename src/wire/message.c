@@ -43,7 +43,7 @@ static bool piece_ok(const void *body, size_t extra) {
 static bool evaluation_ok(const void *body, size_t extra) {
     const cx_msg_evaluation *m = body;
     return m->n_weights <= CX_MESSAGE_MAX && extra == m->n_weights * sizeof(float) &&
-           baseline_ok(&m->baseline) && m->acting < ACTING_COUNT && m->test <= 1;
+           baseline_ok(&m->baseline) && m->acting < ACTING_COUNT && m->test_examples <= 1u << 24;
 }
 
 static bool outcome_ok(const cx_episode_result *r) {
@@ -133,6 +133,14 @@ int cx_message_pack(cx_msg_type type, const void *body, size_t body_size, const 
     *out = p;
     *size = total;
     return CX_OK;
+}
+
+cx_msg_type cx_message_type(const void *data, size_t size) {
+    cx_msg_header header;
+    if (size < sizeof header)
+        return CX_MSG_COUNT;
+    memcpy(&header, data, sizeof header);
+    return header.type < CX_MSG_COUNT ? (cx_msg_type)header.type : CX_MSG_COUNT;
 }
 
 int cx_message_send(cx_transport *t, int to, cx_msg_type type, const void *body, size_t body_size,

@@ -73,6 +73,8 @@ typedef struct {
 typedef struct {
     uint64_t instance;
     cx_task_spec spec;
+    uint32_t test;     /* 1: measured on the test split, for a report */
+    uint32_t examples; /* of that split */
 } cx_msg_baseline_job;
 
 typedef struct {
@@ -91,6 +93,8 @@ typedef struct {
     cx_worker_time time;
 } cx_msg_sweep;
 
+/* CX_NO_JOB: the worker could not start, or goes without an answer to STOP. */
+#define CX_NO_JOB UINT64_MAX
 typedef struct {
     uint64_t number;
     int32_t code; /* cx_code */
@@ -107,8 +111,8 @@ typedef struct {
     uint64_t episode, instance, version;
     cx_task_spec spec;
     cx_baseline baseline;
-    uint32_t acting; /* cx_acting */
-    uint32_t test;   /* 1: also the whole test split */
+    uint32_t acting;        /* cx_acting */
+    uint32_t test_examples; /* of the test split, at the end */
     cx_open_loop replay;
     uint64_t n_weights;
 } cx_msg_evaluation;
@@ -117,6 +121,7 @@ typedef struct {
     uint64_t number;
     cx_episode_result result;
     double test_loss, test_metric;
+    double optimum; /* of the task: what the reward takes off */
     cx_open_loop taken;
 } cx_msg_evaluated;
 
@@ -133,6 +138,8 @@ int cx_message_send(cx_transport *t, int to, cx_msg_type type, const void *body,
  * struct (NULL: none). CX_EFORMAT; another CX_WIRE_VERSION: CX_EVERSION. */
 int cx_message_unpack(const void *data, size_t size, cx_msg_type *type, const void **body,
                       const void **extra, size_t *extra_size, cx_error *err);
+/* The type that a message's header claims, unchecked; CX_MSG_COUNT for what is too short. */
+cx_msg_type cx_message_type(const void *data, size_t size);
 const char *cx_message_name(cx_msg_type type);
 size_t cx_message_body_size(cx_msg_type type);
 
