@@ -438,7 +438,7 @@ static void test_sizes(void **state) {
 
 /* --- lengths and faults --- */
 
-static void test_epochs(void **state) {
+static void test_lengths(void **state) {
     (void)state;
     cx_task_spec spec = small(1);
     set(&spec, "outer_steps", 5);
@@ -461,6 +461,11 @@ static void test_epochs(void **state) {
     set(&spec, "train_examples", 50000); /* there are 400: 4 * 400 / 16 / 5 = 20 */
     l = make(&spec);
     assert_int_equal(l.task->inner_steps, 100);
+    drop_live(&l);
+    set(&spec, "inner_steps", 303); /* goes before epochs and inner_per_outer: 61 x 5 */
+    l = make(&spec);
+    assert_int_equal(l.task->inner_steps, 305);
+    assert_int_equal(cx_task_inner_steps(&spec, &config), 305);
     drop_live(&l);
 }
 
@@ -573,7 +578,7 @@ int main(void) {
         cmocka_unit_test(test_every_mlp_learns),
         cmocka_unit_test(test_every_cnn_learns),
         cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_epochs),
+        cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_store_faults),
         cmocka_unit_test(test_fashion_mnist),
