@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,13 +24,19 @@ static void on_signal(int number) {
 }
 
 void cx_launch_catch_signals(bool coordinator) {
-    struct sigaction action;
+    static const int signals[] = {SIGTERM, SIGUSR1, SIGINT, SIGHUP};
+    struct sigaction action, before;
     memset(&action, 0, sizeof action);
-    action.sa_handler = coordinator ? on_signal : SIG_IGN;
     (void)sigemptyset(&action.sa_mask);
-    (void)sigaction(SIGTERM, &action, NULL);
-    (void)sigaction(SIGUSR1, &action, NULL);
-    (void)sigaction(SIGINT, &action, NULL);
+    action.sa_handler = SIG_IGN; /* a reader that goes away is a failed write, no death */
+    (void)sigaction(SIGPIPE, &action, NULL);
+    action.sa_handler = coordinator ? on_signal : SIG_IGN;
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+        bool nohup = signals[i] == SIGHUP && sigaction(SIGHUP, NULL, &before) == 0 &&
+                     before.sa_handler == SIG_IGN;
+        if (!nohup)
+            (void)sigaction(signals[i], &action, NULL);
+    }
 }
 
 bool cx_launch_stop_asked(void *unused) {
@@ -39,6 +46,16 @@ bool cx_launch_stop_asked(void *unused) {
 
 bool cx_launch_is_rank(void) {
     return getenv("OMPI_COMM_WORLD_SIZE") || (getenv("PMIX_RANK") && getenv("SLURM_STEP_ID"));
+}
+
+int cx_launch_check(cx_error *err) {
+    const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
+    if (getenv("SLURM_STEP_ID") && tasks && atoi(tasks) > 1 && !cx_launch_is_rank())
+        return cx_fail(err, CX_EUSAGE,
+                       "srun has started %s tasks that know nothing of each other: give srun "
+                       "--mpi=pmix, or start one task, or mpirun",
+                       tasks);
+    return CX_OK;
 }
 
 int cx_launch_default_ranks(void) {
@@ -100,16 +117,20 @@ static bool has_word(int argc, char **argv, const char *word) {
 }
 
 /* The child becomes mpirun, in a process group of its own: Ctrl-C reaches the launcher
- * alone, which lets rank 0 stop in good order. */
-static void become_mpirun(int ranks, int argc, char **argv, bool resume) {
+ * alone, which lets rank 0 stop in good order; so does the launcher's death. */
+static void become_mpirun(int ranks, int argc, char **argv, bool resume, pid_t launcher) {
     static char self[4096];
-    char count[16], *list[128];
+    char count[16], **list = calloc((size_t)argc + 24, sizeof(char *));
     int n = 0;
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (length < 0 || argc > 90)
-        _exit(127);
+    if (length < 0 || !list)
+        _exit(126);
     (void)snprintf(count, sizeof count, "%d", ranks);
     (void)setpgid(0, 0);
+    /* until mpirun listens, the signal that it is to pass on must not end it */
+    (void)signal(SIGUSR1, SIG_IGN);
+    if (prctl(PR_SET_PDEATHSIG, SIGUSR1) != 0 || getppid() != launcher)
+        _exit(126);
     char *const head[] = {"mpirun", "-n", count, "--oversubscribe", "--bind-to", "none"};
     for (size_t i = 0; i < sizeof head / sizeof head[0]; i++)
         list[n++] = head[i];
@@ -133,17 +154,24 @@ static void become_mpirun(int ranks, int argc, char **argv, bool resume) {
     if (null >= 0)
         (void)dup2(null, STDIN_FILENO);
     (void)execvp("mpirun", list);
-    (void)fprintf(stderr, "coxswain: cannot start mpirun: %s\n", strerror(errno));
-    _exit(127);
+    (void)fprintf(stderr,
+                  "coxswain: cannot start mpirun (%s); install openmpi-bin or load its "
+                  "module, or use -j 1\n",
+                  strerror(errno));
+    _exit(126);
 }
 
-/* Waits for mpirun and passes signals on: the first ones as SIGUSR1, which mpirun
- * forwards to the ranks; after the third, mpirun itself is told to end. */
+/* Waits for mpirun and passes stop signals on as SIGUSR1, which mpirun forwards to the
+ * ranks: again every second, as the first may come before there are ranks. After the
+ * third from the user, mpirun itself is told to end. */
 static int wait_for(pid_t child) {
     int status = 0, passed = 0;
+    double last = 0;
     while (waitpid(child, &status, WNOHANG) == 0) {
-        while (passed < stop_signals) {
-            passed++;
+        double now = cx_clock_now();
+        if (stop_signals > 0 && (stop_signals > passed || now - last > 1)) {
+            passed = stop_signals;
+            last = now;
             (void)kill(child, passed < 3 ? SIGUSR1 : SIGTERM);
         }
         cx_clock_sleep(0.05);
@@ -153,29 +181,54 @@ static int wait_for(pid_t child) {
 
 static pid_t start(int ranks, int argc, char **argv, bool resume, const char *report) {
     (void)unlink(report);
-    pid_t child = fork();
+    pid_t launcher = getpid(), child = fork();
     if (child == 0) {
         (void)setenv("CX_EXIT_FILE", report, 1);
         (void)setenv("CX_TERMINAL", isatty(STDERR_FILENO) == 1 ? "1" : "0", 1);
         (void)setenv("OPENBLAS_NUM_THREADS", "1", 1);
         (void)setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
         (void)setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
-        become_mpirun(ranks, argc, argv, resume);
+        become_mpirun(ranks, argc, argv, resume, launcher);
     }
     return child;
 }
 
+/* What became of ranks that reported no exit status; true: they are to be started again. */
+static bool judge(const char *report, const char *progress_dir, long before, int status, int *tries,
+                  int *result) {
+    bool started = cx_file_exists(report), saved = newest_checkpoint(progress_dir) >= 0;
+    *result = 1;
+    if (stop_signals > 0) {
+        (void)fprintf(stderr, "coxswain: stopped before %s\n",
+                      saved ? "another checkpoint" : "anything was done");
+        *result = saved ? 75 : 1;
+        return false;
+    }
+    if (!started && !(WIFEXITED(status) && WEXITSTATUS(status) == 126))
+        (void)fprintf(stderr, "coxswain: mpirun could not start the ranks\n");
+    if (!started || !progress_dir)
+        return false;
+    bool progress = newest_checkpoint(progress_dir) > before;
+    *tries = progress ? 0 : *tries + 1;
+    if (*tries > RESTARTS_WITHOUT_PROGRESS)
+        return false;
+    (void)fprintf(stderr, "coxswain: a rank died; going on from the newest checkpoint%s\n",
+                  progress ? "" : " (no progress since the last start)");
+    return true;
+}
+
 int cx_launch(int ranks, int argc, char **argv, const char *progress_dir) {
-    char report[] = "/tmp/coxswain-exit-XXXXXX";
+    char report[4096];
+    const char *tmp = getenv("TMPDIR");
+    (void)snprintf(report, sizeof report, "%s/coxswain-exit-XXXXXX", tmp && *tmp ? tmp : "/tmp");
     int fd = mkstemp(report), tries = 0, result;
     if (fd < 0) {
-        (void)fprintf(stderr, "coxswain: no temporary file: %s\n", strerror(errno));
+        (void)fprintf(stderr, "coxswain: no temporary file %s: %s\n", report, strerror(errno));
         return 1;
     }
     (void)close(fd);
     cx_launch_catch_signals(true);
-    bool resume = false;
-    for (;;) {
+    for (bool resume = false;; resume = true) {
         long before = newest_checkpoint(progress_dir);
         pid_t child = start(ranks, argc, argv, resume, report);
         if (child < 0) {
@@ -185,17 +238,9 @@ int cx_launch(int ranks, int argc, char **argv, const char *progress_dir) {
         }
         int status = wait_for(child);
         result = read_report(report);
-        if (result >= 0)
+        if (result >= 0 || !judge(report, progress_dir, before, status, &tries, &result))
             break;
-        result = WIFEXITED(status) && WEXITSTATUS(status) == 127 ? 127 : 1;
-        bool progress = newest_checkpoint(progress_dir) > before;
-        tries = progress ? 0 : tries + 1;
-        if (result == 127 || !progress_dir || stop_signals > 0 || tries > RESTARTS_WITHOUT_PROGRESS)
-            break;
-        (void)fprintf(stderr, "coxswain: a rank died; going on from the newest checkpoint%s\n",
-                      progress ? "" : " (no progress since the last start)");
-        resume = true;
     }
     (void)unlink(report);
-    return result == 127 ? 1 : result;
+    return result;
 }

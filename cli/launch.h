@@ -3,6 +3,7 @@
 #ifndef CX_CLI_LAUNCH_H
 #define CX_CLI_LAUNCH_H
 
+#include "base/error.h"
 #include <stdbool.h>
 
 /* Started by mpirun or srun already? */
@@ -14,8 +15,12 @@ int cx_launch_default_ranks(void);
  * seen whether a restart made progress; with it, an end that nobody reported leads to a
  * restart with --resume, at most 3 in a row without progress. */
 int cx_launch(int ranks, int argc, char **argv, const char *progress_dir);
-/* Rank 0 reports its exit status to the launcher, where there is one. */
+/* Rank 0 reports to the launcher, where there is one: that it has started, and later its
+ * exit status. */
+enum { CX_LAUNCH_STARTED = -1 };
 void cx_launch_report(int status);
+/* CX_EUSAGE under an srun that does not tell its tasks of each other. */
+int cx_launch_check(cx_error *err);
 /* The launcher's stderr is a terminal. */
 bool cx_launch_terminal(void);
 

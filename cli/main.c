@@ -2,6 +2,8 @@
 #include "cli/command.h"
 
 #include "base/text.h"
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,6 +24,15 @@ static const cx_command commands[] = {
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
+/* A closed stream's number would go to the next file that is opened, and messages for
+ * people would end up in it. */
+static bool open_standard_streams(void) {
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY) != fd)
+            return false;
+    return true;
+}
+
 static void usage(FILE *out) {
     (void)fprintf(out, "usage: coxswain COMMAND ...   (coxswain COMMAND -h tells more)\n");
     for (int i = 0; i < N_COMMANDS; i++)
@@ -29,6 +40,8 @@ static void usage(FILE *out) {
 }
 
 int main(int argc, char **argv) {
+    if (!open_standard_streams())
+        return 1;
     openblas_set_num_threads(1); /* ranks, not threads, fill the cores */
     if (argc < 2) {
         usage(stderr);

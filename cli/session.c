@@ -44,8 +44,12 @@ static int coordinate(cx_session *s, const cx_session_plan *plan, const cx_args 
 static int run_rank(cx_session *s, const cx_session_plan *plan, const cx_args *args,
                     cx_error *err) {
     cx_launch_catch_signals(s->transport->rank == 0);
-    if (s->transport->rank == 0)
-        return coordinate(s, plan, args, err);
+    if (s->transport->rank == 0) {
+        int bad = plan->check ? plan->check(s, args, err) : CX_OK;
+        if (bad)
+            cx_session_dismiss(s);
+        return bad ? bad : coordinate(s, plan, args, err);
+    }
     int rc = open_worker(s, s->transport, err);
     if (!rc)
         rc = cx_worker_run(s->worker, err);
@@ -118,6 +122,8 @@ int cx_session_main(const cx_session_plan *plan, int argc, char **argv) {
     cx_error err = {0};
     cx_args args;
     bool done = false, is_rank = cx_launch_is_rank();
+    if (is_rank) /* before anything else: mpirun passes signals on from its start */
+        cx_launch_catch_signals(true);
     long long ranks = 1;
     int status;
     cx_session *s = calloc(1, sizeof *s);
@@ -125,6 +131,8 @@ int cx_session_main(const cx_session_plan *plan, int argc, char **argv) {
         return 1;
     s->terminal = cx_launch_terminal();
     int rc = cx_args_parse(plan->syntax, argc, argv, &args, &done, &err);
+    if (!rc && !done)
+        rc = cx_launch_check(&err);
     if (!rc && !done && !cx_args_value(&args, "--out"))
         rc = cx_fail(&err, CX_EUSAGE, "--out DIR is missing");
     if (!rc && !done)
@@ -142,6 +150,8 @@ int cx_session_main(const cx_session_plan *plan, int argc, char **argv) {
         s->config_hash = cx_hash(s->yaml, strlen(s->yaml), 0);
         if (is_rank)
             rc = cx_mpi_open(&argc, &argv, &s->transport, &err);
+        if (!rc && is_rank && s->transport->rank == 0)
+            cx_launch_report(CX_LAUNCH_STARTED);
         if (!rc && is_rank && s->transport->ranks == 1) {
             s->transport->close(s->transport);
             s->transport = NULL;

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "cli/load.h"
 #include "coordinator/progress.h"
+#include "store/store.h"
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -28,6 +29,8 @@ typedef struct {
     uint64_t updates, episodes, baselines;
     double seconds, rate, busy, reward, age;
     int workers;
+    bool running; /* somebody holds the run's lock */
+    char holder[256];
 } standing;
 
 static double real(const json_t *o, const char *key) {
@@ -91,6 +94,13 @@ static int read_run(const char *dir, standing *s, cx_error *err) {
     struct stat st;
     if (!rc && stat(path, &st) == 0)
         s->age = difftime(time(NULL), st.st_mtime);
+    char who[200] = "";
+    if (!rc)
+        rc = cx_path(path, sizeof path, err, "%s/lock", dir);
+    if (!rc)
+        rc = cx_lock_query(path, &s->running, who, sizeof who, err);
+    (void)snprintf(s->holder, sizeof s->holder, "running: %s", who);
+    s->holder[strcspn(s->holder, "\n")] = 0;
     return rc;
 }
 
@@ -100,10 +110,10 @@ static void print_standing(const standing *s, const char *dir, bool json) {
     cx_progress_means(&s->progress, &newer, &older, &diverged);
     bool finished = s->updates >= (uint64_t)s->config.updates;
     if (json) {
-        json_t *o = json_pack("{s:s, s:I, s:i, s:I, s:I, s:b}", "dir", dir, "update",
+        json_t *o = json_pack("{s:s, s:I, s:i, s:I, s:I, s:b, s:b}", "dir", dir, "update",
                               (json_int_t)s->updates, "updates", s->config.updates, "episodes",
                               (json_int_t)s->episodes, "baselines", (json_int_t)s->baselines,
-                              "finished", (int)finished);
+                              "finished", (int)finished, "running", (int)s->running);
         const struct {
             const char *key;
             double value;
@@ -130,7 +140,10 @@ static void print_standing(const standing *s, const char *dir, bool json) {
                           .workers_busy = s->busy};
     cx_progress_line(&s->progress, &v, line, sizeof line);
     (void)printf("%s\n%s; %llu baselines; last episode finished %.0f s ago\n", line,
-                 finished ? "finished" : "not finished", (unsigned long long)s->baselines, s->age);
+                 finished     ? "finished"
+                 : s->running ? s->holder
+                              : "not running, not finished; --resume goes on",
+                 (unsigned long long)s->baselines, s->age);
 }
 
 int cx_cmd_status(int argc, char **argv) {

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "cli/session.h"
 #include "coordinator/coordinator.h"
+#include <math.h>
 #include <stdio.h>
 
 static const cx_option options[] = {
@@ -24,20 +25,23 @@ static const cx_syntax syntax = {
 
 static void print_summary(const cx_run_summary *r, const char *dir, bool json) {
     double diverged = r->episodes ? 100.0 * (double)r->diverged / (double)r->episodes : 0.0;
+    char reward[32];
+    (void)snprintf(reward, sizeof reward, "%.6g", r->last_reward);
+    if (!isfinite(r->last_reward)) /* a finished run that was resumed */
+        (void)snprintf(reward, sizeof reward, json ? "null" : "-");
     if (json)
         (void)printf(
             "{\"updates\": %llu, \"episodes\": %llu, \"diverged\": %llu, \"seconds\": %.3f, "
-            "\"reward\": %.6g, \"workers_busy\": %.4f, \"coordinator_cpu\": %.4f}\n",
+            "\"reward\": %s, \"workers_busy\": %.4f, \"coordinator_cpu\": %.4f}\n",
             (unsigned long long)r->updates, (unsigned long long)r->episodes,
-            (unsigned long long)r->diverged, r->seconds, r->last_reward, r->workers_busy,
+            (unsigned long long)r->diverged, r->seconds, reward, r->workers_busy,
             r->coordinator_cpu);
     else
         (void)printf("%llu updates, %llu episodes (%.1f %% diverged) in %.0f s; mean reward of the "
-                     "last update %.3f\nworkers %.1f %% of the time inside inner runs; coordinator "
+                     "last update %s\nworkers %.1f %% of the time inside inner runs; coordinator "
                      "%.0f %% of a core\npolicy: %s/policy.safetensors\n",
                      (unsigned long long)r->updates, (unsigned long long)r->episodes, diverged,
-                     r->seconds, r->last_reward, 100 * r->workers_busy, 100 * r->coordinator_cpu,
-                     dir);
+                     r->seconds, reward, 100 * r->workers_busy, 100 * r->coordinator_cpu, dir);
 }
 
 static int coordinate(cx_session *s, const cx_args *args, cx_error *err) {

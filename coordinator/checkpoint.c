@@ -196,6 +196,11 @@ int cx_coordinator_restore(coordinator *c, cx_error *err) {
         if (rc)
             return rc;
     }
+    if (!found && notes[0])
+        return cx_fail(
+            err, CX_EFORMAT,
+            "%s: no checkpoint is whole (%s); move that folder away to begin the run anew", folder,
+            notes);
     if (found)
         rc = restore_from(c, folder, number, err);
     else

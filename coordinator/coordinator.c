@@ -329,6 +329,13 @@ static bool asked_to_stop(coordinator *c) {
            cx_file_exists(path);
 }
 
+/* A stop file that was obeyed is taken away: --resume is to go on. */
+static void remove_stop_file(const coordinator *c) {
+    char path[600];
+    if (cx_path(path, sizeof path, NULL, "%s/stop", c->dir.path) == CX_OK)
+        (void)cx_file_remove_all(path, NULL);
+}
+
 static int loop(coordinator *c, cx_error *err) {
     double pause = 50e-6, last_asked = 0;
     while (c->counters.version < (uint64_t)c->config->updates) {
@@ -348,6 +355,8 @@ static int loop(coordinator *c, cx_error *err) {
                 rc = c->checkpoint_version == c->counters.version && c->counters.version > 0
                          ? CX_OK
                          : cx_coordinator_save(c, err);
+                if (!rc)
+                    remove_stop_file(c);
                 return rc ? rc
                           : cx_fail(err, CX_ESTOPPED,
                                     "stopped after update %llu, with a checkpoint",
@@ -434,12 +443,14 @@ static int prepare(coordinator *c, cx_error *err) {
         return rc;
     if (c->dir.note[0])
         say(c, false, c->dir.note);
+    c->last_reward = NAN;
+    c->cpu_before = cx_clock_cpu();
     c->started = c->last_said = c->last_checkpoint = c->last_update = cx_clock_now();
     c->episodes_at_update = c->counters.episodes;
     return CX_OK;
 }
 
-static void summarize(const coordinator *c, double cpu, cx_run_summary *s) {
+static void summarize(const coordinator *c, cx_run_summary *s) {
     memset(s, 0, sizeof *s);
     s->updates = c->counters.version;
     s->episodes = c->counters.episodes;
@@ -452,7 +463,7 @@ static void summarize(const coordinator *c, double cpu, cx_run_summary *s) {
         alive += c->worker[i].time.alive;
     }
     s->workers_busy = alive > 0 ? busy / alive : 0;
-    s->coordinator_cpu = c->started > 0 && wall > 0 ? cpu / wall : 0;
+    s->coordinator_cpu = c->started > 0 && wall > 0 ? (cx_clock_cpu() - c->cpu_before) / wall : 0;
 }
 
 int cx_coordinate(const cx_coordinator_options *options, cx_run_summary *summary, cx_error *err) {
@@ -463,7 +474,6 @@ int cx_coordinate(const cx_coordinator_options *options, cx_run_summary *summary
     c->config = options->config;
     c->transport = options->transport;
     c->n_workers = options->transport->ranks - 1;
-    double cpu = cx_clock_cpu();
     int rc = prepare(c, err);
     if (!rc)
         rc = loop(c, err);
@@ -471,7 +481,7 @@ int cx_coordinate(const cx_coordinator_options *options, cx_run_summary *summary
         show(c, true);
     if (c->worker)
         stop_workers(c);
-    summarize(c, cx_clock_cpu() - cpu, summary);
+    summarize(c, summary);
     cx_dispatch_destroy(c->dispatch);
     cx_learner_destroy(c->learner);
     cx_baseline_cache_close(c->cache);

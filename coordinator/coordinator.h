@@ -27,7 +27,7 @@ typedef struct {
 typedef struct {
     uint64_t updates, episodes, diverged;
     double seconds;
-    double last_reward;     /* mean of the last update's episodes */
+    double last_reward;     /* mean of the last update's episodes; NAN: no update was made */
     double workers_busy;    /* share of wall time inside inner runs and baselines, all workers */
     double coordinator_cpu; /* share of a core, learning included */
 } cx_run_summary;

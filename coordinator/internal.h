@@ -34,7 +34,7 @@ typedef struct {
     uint64_t config_hash;
     bool learning, stopping;
     cx_progress progress;
-    double started, last_said, last_checkpoint, last_update;
+    double cpu_before, started, last_said, last_checkpoint, last_update;
     uint64_t checkpoint_version, episodes_at_update;
     cx_update_stats stats; /* of the last update */
     double last_reward, busy;

@@ -36,16 +36,20 @@ static void format_duration(double seconds, char *out, size_t size) {
 
 void cx_progress_line(const cx_progress *p, const cx_progress_view *v, char *out, size_t size) {
     double newer, older, diverged;
-    char left[32], trend[32] = "";
+    char left[32], trend[32] = "", reward[32] = "-", share[32] = "-";
     cx_progress_means(p, &newer, &older, &diverged);
     if (isfinite(older))
         (void)snprintf(trend, sizeof trend, " (%+.2f)", newer - older);
+    if (isfinite(newer)) {
+        (void)snprintf(reward, sizeof reward, "%.2f", newer);
+        (void)snprintf(share, sizeof share, "%.1f %%", 100 * diverged);
+    }
     double done = ((double)v->updates + v->update_share) / (double)v->total_updates;
     format_duration(done > 0 ? v->seconds * (1 - done) / done : NAN, left, sizeof left);
     (void)snprintf(out, size,
-                   "update %llu/%llu  episodes %llu  %.1f/s  reward %.2f%s  diverged %.1f %%  "
+                   "update %llu/%llu  episodes %llu  %.1f/s  reward %s%s  diverged %s  "
                    "workers %d, %.0f %% busy  left %s",
                    (unsigned long long)v->updates, (unsigned long long)v->total_updates,
-                   (unsigned long long)v->episodes, v->episodes_per_second, newer, trend,
-                   100 * diverged, v->workers, 100 * v->workers_busy, left);
+                   (unsigned long long)v->episodes, v->episodes_per_second, reward, trend, share,
+                   v->workers, 100 * v->workers_busy, left);
 }

@@ -69,6 +69,10 @@ bool cx_text_int(const char *text, long long *value) {
 }
 
 void cx_text_from_double(char *out, size_t size, double value) {
+    if (value > -1e15 && value < 1e15 && value == (double)(long long)value) {
+        (void)snprintf(out, size, "%lld", (long long)value);
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         (void)snprintf(out, size, "%.*g", digits, value);
         if (strtod(out, NULL) == value || value != value)

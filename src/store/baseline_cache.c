@@ -270,8 +270,8 @@ int cx_baseline_cache_add(cx_baseline_cache *c, const cx_baseline *b, cx_error *
     int rc = take_in(c, b, err);
     if (rc || known)
         return rc;
-    if (!c->writable)
-        return cx_fail(err, CX_EIO, "%s: not writable: this baseline is not kept", c->path);
+    if (!c->writable) /* a shared cache that others own: good for what it holds */
+        return CX_OK;
     rc = set_lock(c, F_WRLCK, err);
     if (rc)
         return rc;

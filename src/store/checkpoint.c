@@ -259,8 +259,10 @@ static int read_part(const char *dir, uint64_t number, const part_entry *p, unsi
     int rc = cx_path(path, sizeof path, err, "%s/%08" PRIu64 "/%s", dir, number, p->name);
     if (!rc)
         rc = cx_file_read(path, part_max, data, &size, err);
-    if (rc == CX_EDATA)
-        return cx_fail(err, CX_EFORMAT, "%s: missing or unreadable", path);
+    if (rc == CX_EDATA && !cx_file_exists(path))
+        return cx_fail(err, CX_EFORMAT, "%s: missing", path);
+    if (rc == CX_EDATA) /* no right to read it, a failing disk: not damage to pass over */
+        return cx_fail(err, CX_EIO, "%s: cannot be read", path);
     if (rc)
         return rc;
     part_header h = {.version = 0};

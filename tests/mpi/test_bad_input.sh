@@ -56,7 +56,17 @@ expect 2 "hidden" "$cox" run "$tiny" --policy "$work/run/policy.safetensors" --s
 sed 's/\(semantics[^0-9]*\)1/\17/' "$work/run/policy.safetensors" >"$work/other"
 cmp -s "$work/other" "$work/run/policy.safetensors" && fail "no version in the policy file to change"
 expect 2 "version" "$cox" run "$tiny" --policy "$work/other"
-# every checkpoint is damaged: said, and refused or begun again, never used
+# every checkpoint is damaged: said and refused; nothing is begun anew over it
+cp -r "$work/run" "$work/all"
+for f in "$work"/all/checkpoints/*/learner; do truncate -s 100 "$f"; done
+expect 2 "no checkpoint is whole" "$cox" train "$tiny" --out "$work/all" --resume -j 1 --set updates=2
+[ "$(wc -l <"$work/all/metrics.jsonl")" = 2 ] || fail "a refused resume cut the metrics"
+# an evaluation that cannot begin ends at once, on any number of ranks
+expect 2 "tasks" timeout 30 "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/e" --tasks x -j 3
+expect 1 "not a folder" timeout 30 "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/short" --tasks 4 -j 3
+# a worker that cannot start is told of, instead of waited for
+sed "s|$work/data|$work/nodata|" "$work/i.yaml" >"$work/j.yaml"
+expect 2 "nodata" timeout 60 mpirun --mca plm isolated --oversubscribe -n 2 "$cox" train "$work/j.yaml" --out "$work/w"
 [ "$before" = "$(sum)" ] || fail "a refused command changed the run's folder"
 # a second run on a folder that is in use
 "$cox" train "$tiny" --out "$work/busy" -j 1 --set updates=10000 >/dev/null 2>&1 </dev/null &

@@ -54,7 +54,7 @@ rc=$?
 [ $rc = 75 ] || fail "SIGTERM: exit $rc instead of 75: $(tail -5 "$work/log")"
 touch "$work/term/stop"
 expect 75 "stopped" "$cox" train "$tiny" --out "$work/term" --resume -j 1
-rm "$work/term/stop"
+[ -e "$work/term/stop" ] && fail "the stop file is still there: --resume would stop at once"
 newest=$(ls -d "$work"/term/checkpoints/0* | tail -1)
 printf 'X' | dd of="$newest/learner" bs=1 seek=200 conv=notrunc 2>/dev/null || fail "nothing to damage"
 expect 0 "$(basename "$newest")" "$cox" train "$tiny" --out "$work/term" --resume -j 2
