@@ -250,11 +250,12 @@ void cx_task_describe(const cx_task_spec *spec, const cx_config *config, char *o
     for (int i = 0; i < s->n_params; i++) {
         const cx_param_schema *p = &s->params[i];
         double v = spec->value[i];
-        if (i == CX_PARAM_INNER_PER_OUTER || p->words ||
-            (v == p->fallback && (v == 0 || v == 1) && i != CX_PARAM_INNER_STEPS))
+        if (p->words || (config && i == CX_PARAM_INNER_PER_OUTER))
             continue;
-        if (i == CX_PARAM_INNER_STEPS && config)
-            v = cx_task_inner_steps(spec, config); /* what it comes to */
+        if (config && i == CX_PARAM_INNER_STEPS)
+            v = cx_task_inner_steps(spec, config); /* what the three of them come to */
+        if (v == p->fallback && (v == 0 || v == 1))
+            continue;
         (void)snprintf(text, sizeof text, p->whole ? " %s=%.0f" : " %s=%.4g", p->name, v);
         append(out, size, text);
     }
