@@ -117,6 +117,7 @@ static int run_policy(run *r, bool sample, cx_watch_function watch, cx_episode_r
                           .spec = r->task->spec,
                           .baseline = r->baseline.steps > 0 ? &r->baseline : NULL,
                           .acting = sample ? CX_ACT_SAMPLE : CX_ACT_LIKELIEST,
+                          .default_start = true, /* noise is for training */
                           .test = true};
     cx_episode_runner_watch(r->runner, watch, r);
     return cx_episode_run(r->runner, &job, r->policy, NULL, NULL, result, extra, err);

@@ -83,10 +83,12 @@ static int send_job(stage *s, int rank, int number, cx_error *err) {
     m.baseline = s->tasks[i].baseline;
     m.acting = (uint32_t)contestants[by].acting;
     m.test_examples = TEST_EXAMPLES;
+    m.default_start = by == CX_BY_DEFAULT;
     if (contestants[by].acting == CX_ACT_REPLAY)
         m.replay = make_replay(s, i, by);
     eval_worker *w = &s->worker[rank - 1];
-    bool weights = !w->has_policy && (by == CX_BY_LIKELIEST || by == CX_BY_SAMPLE);
+    bool weights = !w->has_policy && (contestants[by].acting == CX_ACT_LIKELIEST ||
+                                      contestants[by].acting == CX_ACT_SAMPLE);
     if (weights)
         m.n_weights = e->policy_count;
     w->has_policy |= weights;

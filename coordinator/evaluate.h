@@ -11,10 +11,13 @@
 #include "wire/message.h"
 #include "wire/transport.h"
 
-/* Who chooses. The replays are made from the likeliest-choice runs of the *other* half
- * of the tasks. X(enum, name, acting) */
+/* Who chooses. All start with the training's noise on the hyperparameters but the default
+ * start, which is how a policy is used, and the replays, which set their own. The replays
+ * are made from the likeliest-choice runs (with noise) of the *other* half of the tasks.
+ * X(enum, name, acting) */
 #define CX_CONTESTANT_TABLE(X)                                                                     \
     X(CX_BY_LIKELIEST, "policy, likeliest", CX_ACT_LIKELIEST)                                      \
+    X(CX_BY_DEFAULT, "policy, default start", CX_ACT_LIKELIEST)                                    \
     X(CX_BY_SAMPLE, "policy, sampled", CX_ACT_SAMPLE)                                              \
     X(CX_BY_RANDOM, "random actions", CX_ACT_RANDOM)                                               \
     X(CX_BY_NEUTRAL, "no change", CX_ACT_NEUTRAL)                                                  \

@@ -196,7 +196,8 @@ static void prepare_state(episode *e) {
     memset(s, 0, sizeof *s);
     cx_rng rng = cx_rng_make(r->config->seed, e->job->episode, CX_STREAM_START);
     s->hyper = r->config->optimizer.start;
-    cx_action_start(r->config, task->outer_steps, &rng, &s->hyper, e->noise);
+    if (!e->job->default_start)
+        cx_action_start(r->config, task->outer_steps, &rng, &s->hyper, e->noise);
     s->hyper_start = s->hyper;
     s->outer_steps = task->outer_steps;
     s->inner_steps = task->inner_steps;

@@ -15,6 +15,7 @@ typedef struct {
     const cx_baseline *baseline;
     cx_acting acting;
     const cx_open_loop *replay; /* for acting REPLAY */
+    bool default_start;         /* no noise on the starting hyperparameters */
     bool test;                  /* also evaluate the test split at the end, for reports */
     int test_examples;          /* the first so many; 0: all of it */
 } cx_episode_job;

@@ -207,6 +207,7 @@ static int do_evaluation(cx_worker *w, const void *body, const void *extra, size
                               .baseline = &m.baseline,
                               .acting = (cx_acting)m.acting,
                               .replay = &m.replay,
+                              .default_start = m.default_start != 0,
                               .test = true,
                               .test_examples = (int)m.test_examples};
         cx_episode_extra seen;

@@ -43,7 +43,8 @@ static bool piece_ok(const void *body, size_t extra) {
 static bool evaluation_ok(const void *body, size_t extra) {
     const cx_msg_evaluation *m = body;
     return m->n_weights <= CX_MESSAGE_MAX && extra == m->n_weights * sizeof(float) &&
-           baseline_ok(&m->baseline) && m->acting < ACTING_COUNT && m->test_examples <= 1u << 24;
+           baseline_ok(&m->baseline) && m->acting < ACTING_COUNT && m->test_examples <= 1u << 24 &&
+           m->default_start <= 1;
 }
 
 static bool outcome_ok(const cx_episode_result *r) {

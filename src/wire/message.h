@@ -112,6 +112,7 @@ typedef struct {
     cx_task_spec spec;
     cx_baseline baseline;
     uint32_t acting;        /* cx_acting */
+    uint32_t default_start; /* 1: no noise on the starting hyperparameters */
     uint32_t test_examples; /* of the test split, at the end */
     cx_open_loop replay;
     uint64_t n_weights;
