@@ -4,8 +4,8 @@
 cfg() { sed "$1" "$tiny" >"$work/c.yaml"; }
 
 cfg 's/updates/updtes/';              expect 2 "did you mean.*updates\|updates" "$cox" train "$work/c.yaml" --out "$work/x" -j 1
-cfg 's/updates: 24/updates: many/';    expect 2 "c.yaml:4" "$cox" train "$work/c.yaml" --out "$work/x" -j 1
-cfg 's/updates: 24/updates: -6/';      expect 2 "updates" "$cox" train "$work/c.yaml" --out "$work/x" -j 1
+cfg 's/updates: 60/updates: many/';    expect 2 "c.yaml:4" "$cox" train "$work/c.yaml" --out "$work/x" -j 1
+cfg 's/updates: 60/updates: -6/';      expect 2 "updates" "$cox" train "$work/c.yaml" --out "$work/x" -j 1
 cfg 's/family: nqm/family: nqn/';     expect 2 "nqm" "$cox" train "$work/c.yaml" --out "$work/x" -j 1
 cfg 's/family: nqm/family: text/';    expect 2 "text" "$cox" train "$work/c.yaml" --out "$work/x" -j 1
 cfg 's/tasks:/tasks: [/';             expect 2 "c.yaml" "$cox" train "$work/c.yaml" --out "$work/x" -j 1
@@ -16,7 +16,7 @@ expect 2 "train" "$cox" trian
 expect 2 "updtes" "$cox" train "$tiny" --out "$work/x" --set updtes=3
 [ -e "$work/x" ] && fail "a refused run left a folder behind"
 # check tells all the faults, not the first one
-cfg 's/updates: 24/updates: -6/; s/seed: 5/sed: 5/'
+cfg 's/updates: 60/updates: -6/; s/seed: 5/sed: 5/'
 "$cox" check "$work/c.yaml" >"$work/log" 2>&1
 [ $? = 2 ] && grep -q updates "$work/log" && grep -q sed "$work/log" || fail "check: $(cat "$work/log")"
 

@@ -3,13 +3,16 @@
 # and, in synchronous mode, ends with the weights of one that was never interrupted.
 . "$(dirname "$0")/lib.sh"
 "$cox" train "$tiny" --out "$work/whole" -j 1 >"$work/log" 2>&1 || fail "whole: $(tail -5 "$work/log")"
+lines() { cat "$1/metrics.jsonl" 2>/dev/null | wc -l; }
 kills=0
 resume=""
-for i in $(seq 1 60); do
-    # every start runs a little longer than the last, and is then killed with all its ranks
+for i in $(seq 0 20); do
+    # every start makes some eight more updates, then is killed with all its ranks a
+    # moment later: before, amid or after a checkpoint; the first one before any
     setsid "$cox" train "$tiny" --out "$work/cut" $resume -j 3 >"$work/log" 2>&1 </dev/null &
     pid=$!
-    sleep "$(awk "BEGIN {print 0.4 + 0.07 * $i}")"
+    while [ "$(lines "$work/cut")" -lt $((8 * i)) ] && kill -0 $pid 2>/dev/null; do sleep 0.005; done
+    sleep "0.0$((i * 3 % 10))$((i * 7 % 10))"
     if kill -0 $pid 2>/dev/null; then
         # the launcher first, or it would start the ranks again
         kill -KILL $pid 2>/dev/null
@@ -26,11 +29,11 @@ for i in $(seq 1 60); do
     [ -e "$work/cut/config.yaml" ] && resume=--resume
 done
 echo "killed $kills times"
-[ $kills -ge 3 ] || fail "the run was over after $kills kills: this test needs a longer one"
+[ $kills -ge 4 ] || fail "the run was over after $kills kills"
 cmp "$work/whole/policy.safetensors" "$work/cut/policy.safetensors" || fail "the weights differ"
 n=$(grep -o '"episode":[0-9]*' "$work/cut/episodes.jsonl" | sort -u | wc -l)
 m=$(wc -l <"$work/cut/episodes.jsonl")
-[ "$n" = 384 ] && [ "$m" = 384 ] || fail "$m lines, $n episodes, not 384"
+[ "$n" = 960 ] && [ "$m" = 960 ] || fail "$m lines, $n episodes, not 960"
 
 # one rank killed: the launcher goes on from the newest checkpoint by itself
 "$cox" train "$tiny" --out "$work/rank" -j 3 >"$work/log" 2>&1 </dev/null &

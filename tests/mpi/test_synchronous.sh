@@ -14,7 +14,7 @@ cmp -s "$work/j1/policy.safetensors" "$work/seed/policy.safetensors" && fail "th
 for j in 1 2 4; do
     n=$(grep -o '"episode":[0-9]*' "$work/j$j/episodes.jsonl" | sort -u | wc -l)
     m=$(wc -l <"$work/j$j/episodes.jsonl")
-    [ "$n" = 384 ] && [ "$m" = 384 ] || fail "-j $j: $m lines, $n episodes, not 384"
-    [ "$(wc -l <"$work/j$j/metrics.jsonl")" = 24 ] || fail "-j $j: not 24 lines of metrics"
+    [ "$n" = 960 ] && [ "$m" = 960 ] || fail "-j $j: $m lines, $n episodes, not 960"
+    [ "$(wc -l <"$work/j$j/metrics.jsonl")" = 60 ] || fail "-j $j: not 60 lines of metrics"
 done
 finish
