@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "cli/load.h"
 #include "coordinator/progress.h"
+#include "report/run_data.h"
 #include "store/store.h"
 #include <jansson.h>
 #include <math.h>
@@ -27,51 +28,37 @@ typedef struct {
     cx_config config;
     cx_progress progress;
     uint64_t updates, episodes, baselines;
-    double seconds, rate, busy, reward, age;
+    double seconds, rate, busy, age;
     int workers;
     bool running; /* somebody holds the run's lock */
     char holder[256];
 } standing;
 
-static double real(const json_t *o, const char *key) {
-    const json_t *v = json_object_get(o, key);
-    return json_is_number(v) ? json_number_value(v) : NAN;
+/* The newest value of a metric; NAN: no update yet. */
+static double newest(const cx_run_data *data, cx_metric m) {
+    return data->n > 0 ? data->metric[m][data->n - 1] : NAN;
 }
 
-/* Calls `each` with every whole line of a file of JSON lines; a torn last line is
- * what a killed run leaves. */
-static int each_line(const char *path, void (*each)(standing *, const json_t *), standing *s,
-                     cx_error *err) {
-    unsigned char *data;
-    size_t size;
-    int rc = cx_file_read(path, (size_t)1 << 34, &data, &size, err);
+static uint64_t whole(double x) {
+    return x > 0 ? (uint64_t)x : 0;
+}
+
+static int read_lines(const char *dir, standing *s, cx_error *err) {
+    cx_run_data data;
+    int rc = cx_run_data_read(dir, &data, err);
     if (rc)
         return rc;
-    for (char *line = (char *)data, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
-        *end = 0;
-        json_t *o = json_loads(line, 0, NULL);
-        if (json_is_object(o))
-            each(s, o);
-        json_decref(o);
-    }
-    free(data);
+    s->updates = whole(newest(&data, CX_METRIC_update));
+    s->baselines = whole(newest(&data, CX_METRIC_baselines));
+    s->workers = (int)whole(newest(&data, CX_METRIC_workers));
+    s->seconds = newest(&data, CX_METRIC_seconds);
+    s->rate = newest(&data, CX_METRIC_episodes_per_second);
+    s->busy = newest(&data, CX_METRIC_workers_busy);
+    s->episodes = (uint64_t)data.n_episodes;
+    for (int i = 0; i < data.n_episodes; i++)
+        cx_progress_add(&s->progress, data.episode[i].reward, data.episode[i].diverged);
+    cx_run_data_free(&data);
     return CX_OK;
-}
-
-static void on_metrics(standing *s, const json_t *o) {
-    s->updates = (uint64_t)real(o, "update");
-    s->baselines = (uint64_t)real(o, "baselines");
-    s->seconds = real(o, "seconds");
-    s->rate = real(o, "episodes_per_second");
-    s->busy = real(o, "workers_busy");
-    s->reward = real(o, "reward");
-    s->workers = (int)real(o, "workers");
-}
-
-static void on_episode(standing *s, const json_t *o) {
-    const char *end = json_string_value(json_object_get(o, "end"));
-    s->episodes++;
-    cx_progress_add(&s->progress, real(o, "reward"), end && strcmp(end, "diverged") == 0);
 }
 
 static int read_run(const char *dir, standing *s, cx_error *err) {
@@ -83,14 +70,9 @@ static int read_run(const char *dir, standing *s, cx_error *err) {
         rc = cx_config_read(s->config_path, NULL, 0, schemas, n, &s->config, NULL, err);
     if (rc)
         return cx_fail_in(err, "%s is not the folder of a run", dir);
-    s->rate = s->busy = s->reward = NAN;
-    rc = cx_path(path, sizeof path, err, "%s/metrics.jsonl", dir);
-    if (!rc && cx_file_exists(path))
-        rc = each_line(path, on_metrics, s, err);
+    rc = read_lines(dir, s, err);
     if (!rc)
         rc = cx_path(path, sizeof path, err, "%s/episodes.jsonl", dir);
-    if (!rc && cx_file_exists(path))
-        rc = each_line(path, on_episode, s, err);
     struct stat st;
     if (!rc && stat(path, &st) == 0)
         s->age = difftime(time(NULL), st.st_mtime);

@@ -57,7 +57,7 @@ static int assign(coordinator *c, bool *did, cx_error *err) {
             worker_state *w = &c->worker[rank - 1];
             if (!w->ready || w->assignments != depth)
                 continue;
-            cx_job job = cx_dispatch_next(c->dispatch, rank);
+            cx_job job = cx_dispatch_next(c->dispatch);
             bool known = false;
             int rc = CX_OK;
             if (job.kind == CX_JOB_NONE)

@@ -135,8 +135,7 @@ static int baselines_running(const cx_dispatch *d) {
     return n;
 }
 
-cx_job cx_dispatch_next(cx_dispatch *d, int worker) {
-    (void)worker;
+cx_job cx_dispatch_next(cx_dispatch *d) {
     cx_job job = {.kind = CX_JOB_NONE};
     int ready = 0;
     uint64_t episode = 0, instance = 0;

@@ -36,8 +36,8 @@ int cx_dispatch_create(const cx_dispatch_rules *rules, uint64_t version, cx_disp
                        cx_error *err);
 void cx_dispatch_destroy(cx_dispatch *d); /* and the trajectories it holds */
 
-/* The next job, marked as running at `worker`; NONE when nothing may start now. */
-cx_job cx_dispatch_next(cx_dispatch *d, int worker);
+/* The next job, marked as running; NONE when nothing may start now. */
+cx_job cx_dispatch_next(cx_dispatch *d);
 /* The slot of a baseline that is known or done; the dispatch keeps the pointer, which
  * must stay valid. CX_EFORMAT for an instance that is not waited for. */
 int cx_dispatch_baseline(cx_dispatch *d, uint64_t instance, const cx_baseline *baseline,

@@ -43,7 +43,6 @@ typedef struct {
     cx_episode_result *result;
     cx_episode_extra *extra;
     cx_snapshot registers[CX_REGISTERS_MAX];
-    void *scratch; /* an optimizer state, for swaps */
     cx_rng actions;
     cx_run_state state;
     cx_baseline no_baseline;
@@ -178,10 +177,7 @@ static int prepare_registers(episode *e, cx_error *err) {
         if (rc)
             return rc;
     }
-    if (e->r->config->registers == 0)
-        return CX_OK;
-    e->scratch = cx_calloc(1, cx_optimizer_state_bytes(e->inner->optimizer));
-    return e->scratch ? CX_OK : cx_fail(err, CX_ENOMEM, "no memory for the registers");
+    return CX_OK;
 }
 
 static double outer_loss(episode *e) {
@@ -280,7 +276,7 @@ static void use_register(episode *e, int choice) {
         cx_snapshot_load(s, e->inner, false);
         break;
     case CX_REGISTER_SWAP:
-        cx_snapshot_swap(s, e->inner, e->scratch);
+        cx_snapshot_swap(s, e->inner);
         s->full = sound;
         break;
     }
@@ -460,7 +456,6 @@ int cx_episode_run(cx_episode_runner *r, const cx_episode_job *job, const float 
     for (int i = 0; i < r->config->registers; i++)
         cx_snapshot_destroy(&e->registers[i]);
     cx_observer_destroy(e->observer);
-    free(e->scratch);
     free(e);
     return rc;
 }

@@ -168,11 +168,9 @@ void cx_snapshot_load(const cx_snapshot *s, cx_inner_run *run, bool with_steps) 
         run->steps_done = s->steps_done;
 }
 
-void cx_snapshot_swap(cx_snapshot *s, cx_inner_run *run, void *scratch) {
+void cx_snapshot_swap(cx_snapshot *s, cx_inner_run *run) {
     float *block = run->block, *average = run->average;
-    cx_optimizer_save(run->optimizer, scratch);
-    cx_optimizer_load(run->optimizer, s->optimizer);
-    memcpy(s->optimizer, scratch, cx_optimizer_state_bytes(run->optimizer));
+    cx_optimizer_exchange(run->optimizer, &s->optimizer);
     run->block = s->block;
     run->average = s->average;
     s->block = block;

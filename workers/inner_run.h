@@ -49,8 +49,7 @@ void cx_snapshot_destroy(cx_snapshot *s);
 void cx_snapshot_save(cx_snapshot *s, const cx_inner_run *run);
 /* with_steps: the step counter too (a sweep); a register's rolled back steps count. */
 void cx_snapshot_load(const cx_snapshot *s, cx_inner_run *run, bool with_steps);
-/* Exchanges the run's state and the snapshot's: block and average by pointer, the
- * optimizer's state through `scratch` of cx_optimizer_state_bytes. */
-void cx_snapshot_swap(cx_snapshot *s, cx_inner_run *run, void *scratch);
+/* Exchanges the run's state and the snapshot's, by pointers. */
+void cx_snapshot_swap(cx_snapshot *s, cx_inner_run *run);
 
 #endif

@@ -14,10 +14,6 @@ double cx_clock_now(void) {
     return read_clock(CLOCK_MONOTONIC);
 }
 
-double cx_clock_wall(void) {
-    return read_clock(CLOCK_REALTIME);
-}
-
 double cx_clock_cpu(void) {
     return read_clock(CLOCK_PROCESS_CPUTIME_ID);
 }

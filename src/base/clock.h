@@ -3,7 +3,6 @@
 #define CX_BASE_CLOCK_H
 
 double cx_clock_now(void);  /* monotonic, for durations */
-double cx_clock_wall(void); /* since 1970, for log lines */
 double cx_clock_cpu(void);  /* CPU time of this process, all threads */
 void cx_clock_sleep(double seconds);
 

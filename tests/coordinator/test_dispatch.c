@@ -38,7 +38,7 @@ static void test_baseline_comes_first(void **state) {
     (void)state;
     cx_error err;
     cx_dispatch *d = make(4, 2, 1, 2, 1, 0);
-    cx_job job = cx_dispatch_next(d, 1);
+    cx_job job = cx_dispatch_next(d);
     assert_int_equal(job.kind, CX_JOB_BASELINE);
     assert_int_equal(job.instance, 0);
     assert_null(cx_dispatch_find_baseline(d, 0));
@@ -47,7 +47,7 @@ static void test_baseline_comes_first(void **state) {
     assert_int_equal(cx_dispatch_baseline(d, 0, &some_baseline, &err), CX_EFORMAT);
     bool seen_episode = false;
     for (int i = 0; i < 8 && !seen_episode; i++) {
-        job = cx_dispatch_next(d, 1);
+        job = cx_dispatch_next(d);
         seen_episode = job.kind == CX_JOB_EPISODE;
     }
     assert_true(seen_episode);
@@ -71,7 +71,7 @@ static int run_all(int per_update, int reuse, int staleness, int updates, int wo
     cx_rng rng = cx_rng_make(3, 0, CX_STREAM_TEST);
     while (version < (uint64_t)updates) {
         while (n < workers * 3) {
-            cx_job job = cx_dispatch_next(d, 1);
+            cx_job job = cx_dispatch_next(d);
             if (job.kind == CX_JOB_NONE)
                 break;
             if (job.kind == CX_JOB_EPISODE) {
@@ -105,7 +105,7 @@ static int run_all(int per_update, int reuse, int staleness, int updates, int wo
         assert_true(n > 0 || cx_dispatch_ready(d) || version == (uint64_t)updates ||
                     cx_dispatch_running(d) == 0);
     }
-    assert_int_equal(cx_dispatch_next(d, 1).kind, CX_JOB_NONE);
+    assert_int_equal(cx_dispatch_next(d).kind, CX_JOB_NONE);
     cx_dispatch_destroy(d);
     return worst;
 }
@@ -133,7 +133,7 @@ static void test_restart_and_restore(void **state) {
     assert_int_equal(cx_dispatch_restore(d, t, &err), CX_EFORMAT);
     uint64_t want[] = {12, 14, 15}, seen = 0;
     while (seen < 3) {
-        cx_job job = cx_dispatch_next(d, 1);
+        cx_job job = cx_dispatch_next(d);
         if (job.kind == CX_JOB_BASELINE) {
             assert_ok(cx_dispatch_baseline(d, job.instance, &some_baseline, &err));
             continue;
