@@ -1,31 +1,10 @@
 #include "cli/bench.h"
 
 #include "base/arena.h"
+#include "tasks/layers.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static cx_ref layer(cx_graph *g, const char *op, const char *name, cx_ref x, cx_shape shape,
-                    const cx_attr *attrs) {
-    char w[32], b[32];
-    int fan_in = 1;
-    for (int i = 1; i < shape.rank; i++)
-        fan_in *= shape.dim[i];
-    (void)snprintf(w, sizeof w, "%s.weight", name);
-    (void)snprintf(b, sizeof b, "%s.bias", name);
-    cx_ref in[] = {x, cx_graph_param(g, w, shape, CX_INIT_FAN_IN, fan_in),
-                   cx_graph_param(g, b, CX_SHAPE(shape.dim[0]), CX_INIT_FAN_IN, fan_in)};
-    return cx_graph_op(g, op, in, 3, attrs);
-}
-
-static cx_ref unary(cx_graph *g, const char *op, cx_ref x, const cx_attr *attrs) {
-    return cx_graph_op(g, op, &x, 1, attrs);
-}
-
-static void classify(cx_bench_task *t, cx_ref logits, int batch) {
-    t->label = cx_graph_input_int(t->graph, "label", CX_SHAPE(batch));
-    t->loss = cx_graph_op(t->graph, "cross_entropy", (cx_ref[]){logits, t->label}, 2, NULL);
-}
 
 /* Each build function returns the matrix products of the first layer, in operations of
  * one forward pass: nobody computes the gradient of its input. */
@@ -33,26 +12,25 @@ static double build_mlp(cx_bench_task *t) {
     enum { B = 128 };
     cx_graph *g = t->graph;
     t->x = cx_graph_input(g, "x", CX_SHAPE(B, 784), false);
-    cx_ref h = layer(g, "linear", "layer0", t->x, CX_SHAPE(128, 784), NULL);
-    h = unary(g, "act_relu", h, NULL);
-    h = layer(g, "linear", "layer1", h, CX_SHAPE(128, 128), NULL);
-    h = unary(g, "act_relu", h, NULL);
-    classify(t, layer(g, "linear", "out", h, CX_SHAPE(10, 128), NULL), B);
+    cx_ref h = cx_layer_linear(g, "layer0", t->x, 784, 128);
+    h = cx_layer_unary(g, "act_relu", h, NULL);
+    h = cx_layer_linear(g, "layer1", h, 128, 128);
+    h = cx_layer_unary(g, "act_relu", h, NULL);
+    t->loss = cx_layer_cross_entropy(g, cx_layer_linear(g, "out", h, 128, 10), B, &t->label);
     return 2.0 * B * 784 * 128;
 }
 
 static double build_cnn(cx_bench_task *t) {
     enum { B = 128 };
-    static const cx_attr same[] = {{"padding", 1}, {NULL, 0}};
     static const cx_attr two[] = {{"kernel", 2}, {"stride", 2}, {NULL, 0}};
     cx_graph *g = t->graph;
     t->x = cx_graph_input(g, "x", CX_SHAPE(B, 1, 28, 28), false);
-    cx_ref h = layer(g, "conv2d", "conv0", t->x, CX_SHAPE(16, 1, 3, 3), same);
-    h = unary(g, "maxpool2d", unary(g, "act_relu", h, NULL), two);
-    h = layer(g, "conv2d", "conv1", h, CX_SHAPE(32, 16, 3, 3), same);
-    h = unary(g, "maxpool2d", unary(g, "act_relu", h, NULL), two);
-    h = unary(g, "flatten", h, NULL);
-    classify(t, layer(g, "linear", "out", h, CX_SHAPE(10, 1568), NULL), B);
+    cx_ref h = cx_layer_conv(g, "conv0", t->x, 1, 16, 3, 1, true);
+    h = cx_layer_unary(g, "maxpool2d", cx_layer_unary(g, "act_relu", h, NULL), two);
+    h = cx_layer_conv(g, "conv1", h, 16, 32, 3, 1, true);
+    h = cx_layer_unary(g, "maxpool2d", cx_layer_unary(g, "act_relu", h, NULL), two);
+    h = cx_layer_unary(g, "flatten", h, NULL);
+    t->loss = cx_layer_cross_entropy(g, cx_layer_linear(g, "out", h, 1568, 10), B, &t->label);
     return 2.0 * B * 28 * 28 * 16 * 9;
 }
 

@@ -80,6 +80,9 @@ static void print_findings(const cx_config *config, const measured *m, long long
     double episodes = (double)config->updates * config->ppo.episodes_per_update;
     double sweep = 9.0 + 2 * (config->reward.length_factor - 1);
     double per = m->seconds_per_episode * (1 + sweep / config->episode.environment_reuse);
+    cx_error refused = {0};
+    if (cx_task_refuse_held_out(config, &refused))
+        (void)printf("not for training     %s\n", refused.message);
     (void)printf("observations         %d (value function %d)\n", cx_observation_size(config),
                  cx_privileged_size(config));
     (void)printf("episodes             %.0f (%d updates of %d)\n", episodes, config->updates,

@@ -47,10 +47,15 @@ typedef struct {
     bool json;
 } run;
 
-static void print_number(const char *name, double x, bool last) {
+static void print_value(double x, bool last) {
     char text[32];
     cx_text_from_double(text, sizeof text, x);
-    (void)printf("\"%s\": %s%s", name, isfinite(x) ? text : "null", last ? "" : ", ");
+    (void)printf("%s%s", isfinite(x) ? text : "null", last ? "" : ", ");
+}
+
+static void print_number(const char *name, double x, bool last) {
+    (void)printf("\"%s\": ", name);
+    print_value(x, last);
 }
 
 static void print_decision(void *context, const cx_outer_step_view *v) {
@@ -90,24 +95,33 @@ static void print_step(void *context, int step, double lr, double train_loss, do
                      valid_loss);
 }
 
-static void print_end(const run *r, double train, double valid, double test, double valid_metric,
-                      double test_metric, double seconds) {
-    if (r->json) {
+/* Losses and the family's metrics, by split. */
+static void print_end(const run *r, const double loss[CX_SPLITS],
+                      double metric[CX_SPLITS][CX_TASK_METRICS], double seconds) {
+    static const char *const key[CX_SPLITS] = {"train", "valid", "test"};
+    static const char *const word[CX_SPLITS] = {"train", "validation", "test"};
+    const cx_task_metric *m = r->task->family->metric;
+    if (r->json)
         (void)printf("{");
-        print_number("final_train_loss", train, false);
-        print_number("final_valid_loss", valid, false);
-        print_number("test_loss", test, false);
-        print_number("valid_accuracy", valid_metric, false);
-        print_number("test_accuracy", test_metric, false);
-        print_number("seconds", seconds, true);
-        (void)printf("}\n");
-        return;
+    for (int s = 0; s < CX_SPLITS; s++) {
+        if (r->json)
+            (void)printf("\"%s_loss\": ", key[s]), print_value(loss[s], false);
+        else
+            (void)printf("%-10s  loss %.5g", word[s], loss[s]);
+        for (int i = 0; i < CX_TASK_METRICS && m[i].name; i++)
+            if (r->json)
+                (void)printf("\"%s_%s\": ", key[s], m[i].name), print_value(metric[s][i], false);
+            else if (m[i].share)
+                (void)printf("  %s %.2f %%", m[i].name, 100 * metric[s][i]);
+            else
+                (void)printf("  %s %.5g", m[i].name, metric[s][i]);
+        if (!r->json)
+            (void)printf("\n");
     }
-    (void)printf("train loss %.5g  validation loss %.5g  test loss %.5g", train, valid, test);
-    if (isfinite(test_metric))
-        (void)printf("  validation accuracy %.2f %%  test accuracy %.2f %%", 100 * valid_metric,
-                     100 * test_metric);
-    (void)printf("  %.3f s\n", seconds);
+    if (r->json)
+        (void)printf("\"seconds\": %.3f}\n", seconds);
+    else
+        (void)printf("%.3f s\n", seconds);
 }
 
 static int run_policy(run *r, bool sample, cx_watch_function watch, cx_episode_result *result,
@@ -132,8 +146,7 @@ static int show_policy(run *r, bool sample, cx_error *err) {
     if (result.end == CX_END_DIVERGED)
         (void)fprintf(stderr, "the run diverged after %d of %d inner steps\n",
                       result.inner_steps_done, result.inner_steps);
-    print_end(r, result.final_train_loss, result.final_valid_loss, extra.test_loss,
-              extra.valid_metric, extra.test_metric, result.seconds);
+    print_end(r, extra.loss, extra.metric, result.seconds);
     return CX_OK;
 }
 
@@ -156,8 +169,7 @@ static int show_optimizer(run *r, const cx_args *args, cx_error *err) {
         return rc;
     if (result.diverged)
         (void)fprintf(stderr, "the run diverged\n");
-    print_end(r, result.train_loss, result.valid_loss, result.test_loss, result.valid_metric,
-              result.test_metric, result.seconds);
+    print_end(r, result.loss, result.metric, result.seconds);
     return CX_OK;
 }
 
@@ -203,9 +215,10 @@ static json_t *json_number(double x) {
     return isfinite(x) ? json_real(x) : json_null();
 }
 
-static int write_closing(const char *dir, const char *title, const closing_row *rows, int n,
-                         cx_error *err) {
-    char path[600];
+static int write_closing(const char *dir, const char *title, const cx_task_metric *metric,
+                         const closing_row *rows, int n, cx_error *err) {
+    char path[600], column[64];
+    (void)snprintf(column, sizeof column, "test %s", metric->name ? metric->name : "metric");
     json_t *list = json_array();
     for (int i = 0; i < n && list; i++) {
         char speedup[32];
@@ -220,7 +233,7 @@ static int write_closing(const char *dir, const char *title, const closing_row *
     }
     json_t *o =
         json_pack("{s:s, s:[s,s,s,s,s,s], s:o, s:[s,s]}", "title", title, "columns", "optimizer",
-                  "hyperparameters", "test loss", "test accuracy", "speedup in steps over Adam",
+                  "hyperparameters", "test loss", column, "speedup in steps over Adam",
                   "trainings that it took", "rows", list, "notes",
                   "Adam: constant lr, best of a bracketed sweep by validation loss, retrained at "
                   "1/2, 1, 2 and "
@@ -258,8 +271,8 @@ static int tune_row(run *r, const char *rule_name, const cx_schedule *schedules,
                              &best, err);
     if (rc)
         return rc;
-    row->test_loss = best.result.test_loss;
-    row->test_metric = best.result.test_metric;
+    row->test_loss = best.result.loss[CX_SPLIT_TEST];
+    row->test_metric = best.result.metric[CX_SPLIT_TEST][0];
     row->runs = best.runs;
     (void)snprintf(row->how, sizeof row->how, "lr %.3g, %s", best.lr,
                    cx_schedule_name(best.schedule));
@@ -276,12 +289,13 @@ static int compare(run *r, const cx_args *args, cx_error *err) {
                           {.name = "AdamW, best schedule"},
                           {.name = "static control"}};
     double adam[LENGTHS], steps = r->task->inner_steps;
+    const cx_task_metric *metric = &r->task->family->metric[0];
     cx_episode_result result;
     cx_episode_extra extra;
     char title[600];
     int rc = run_policy(r, cx_args_has(args, "--sample"), NULL, &result, &extra, err);
-    row[0].test_loss = extra.test_loss;
-    row[0].test_metric = extra.test_metric;
+    row[0].test_loss = extra.loss[CX_SPLIT_TEST];
+    row[0].test_metric = extra.metric[CX_SPLIT_TEST][0];
     (void)snprintf(row[0].how, sizeof row[0].how, "%d outer steps", result.outer_steps);
     for (int i = 0; i < LENGTHS && !rc; i++) {
         closing_row one = row[1];
@@ -299,20 +313,24 @@ static int compare(run *r, const cx_args *args, cx_error *err) {
     (void)snprintf(title, sizeof title, "One task: ");
     cx_task_describe(&r->task->spec, &r->config, title + strlen(title),
                      sizeof title - strlen(title));
-    (void)printf("\n%s\n%-26s %-26s %10s %9s %9s %10s\n", title, "optimizer", "hyperparameters",
-                 "test loss", "accuracy", "speedup", "trainings");
+    (void)printf("\n%s\n%-26s %-26s %10s %10s %9s %10s\n", title, "optimizer", "hyperparameters",
+                 "test loss", metric->name ? metric->name : "-", "speedup", "trainings");
     for (int i = 0; i < 4; i++) {
         char speedup[32];
         row[i].speedup =
             steps_to_reach(adam, steps, row[i].test_loss - cx_task_optimum(r->task)) / steps;
         format_speedup(row[i].speedup, speedup, sizeof speedup);
-        (void)printf("%-26s %-26s %10.4f %8.2f%% %9s %10d\n", row[i].name, row[i].how,
-                     row[i].test_loss, 100 * row[i].test_metric, speedup, row[i].runs);
+        char shown[32] = "-";
+        if (metric->name)
+            (void)snprintf(shown, sizeof shown, metric->share ? "%.2f %%" : "%.4g",
+                           (metric->share ? 100 : 1) * row[i].test_metric);
+        (void)printf("%-26s %-26s %10.4f %10s %9s %10d\n", row[i].name, row[i].how,
+                     row[i].test_loss, shown, speedup, row[i].runs);
     }
     (void)printf("speedup: steps that the best constant-lr Adam needs for the same test loss, over "
                  "the run's steps\n");
     const char *dir = cx_args_value(args, "--out");
-    return dir ? write_closing(dir, title, row, 4, err) : CX_OK;
+    return dir ? write_closing(dir, title, metric, row, 4, err) : CX_OK;
 }
 
 /* The task: instance N, or the first from there on of an entry or family so named. */

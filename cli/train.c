@@ -65,9 +65,10 @@ static int coordinate(cx_session *s, const cx_args *args, cx_error *err) {
 
 static int check(cx_session *s, const cx_args *args, cx_error *err) {
     char path[600];
-    (void)s;
     const char *out = cx_args_value(args, "--out");
-    int rc = cx_path(path, sizeof path, err, "%s/config.yaml", out);
+    int rc = cx_task_refuse_held_out(&s->config, err);
+    if (!rc)
+        rc = cx_path(path, sizeof path, err, "%s/config.yaml", out);
     if (!rc && cx_file_exists(path) && !cx_args_has(args, "--resume"))
         rc = cx_fail(err, CX_EUSAGE,
                      "%s: exists already; give --resume to go on with it, or another --out", out);

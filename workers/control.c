@@ -6,12 +6,11 @@
 #include <string.h>
 
 static void evaluate(cx_inner_run *run, cx_control_result *out) {
-    const cx_config *config = run->config;
-    out->train_loss = run->train_loss;
-    out->valid_loss = cx_inner_run_evaluate(
-        run, CX_SPLIT_VALIDATION, config->episode.final_examples, true, &out->valid_metric);
-    out->test_loss = cx_inner_run_evaluate(run, CX_SPLIT_TEST, 0, true, &out->test_metric);
-    out->diverged = !isfinite(out->valid_loss);
+    for (int s = 0; s < CX_SPLITS; s++)
+        out->loss[s] = cx_inner_run_evaluate(
+            run, (cx_split)s, s == CX_SPLIT_TEST ? 0 : run->config->episode.final_examples, true,
+            out->metric[s]);
+    out->diverged = !isfinite(out->loss[CX_SPLIT_VALIDATION]);
 }
 
 int cx_control_run(const cx_config *config, cx_task *task, const cx_rule_config *rule,
@@ -25,8 +24,11 @@ int cx_control_run(const cx_config *config, cx_task *task, const cx_rule_config 
     int rc = cx_inner_run_create(config, task, rule, &run, err);
     if (rc)
         return rc;
-    out->train_loss = out->valid_loss = out->test_loss = NAN;
-    out->valid_metric = out->test_metric = NAN;
+    for (int k = 0; k < CX_SPLITS; k++) {
+        out->loss[k] = NAN;
+        for (int m = 0; m < CX_TASK_METRICS; m++)
+            out->metric[k][m] = NAN;
+    }
     for (int i = 0; i < steps && !out->diverged; i++) {
         now.value[CX_HYPER_LR] =
             hyper->value[CX_HYPER_LR] * cx_schedule_factor(schedule, (double)i / steps);
@@ -52,7 +54,7 @@ int cx_control_run(const cx_config *config, cx_task *task, const cx_rule_config 
 static bool better(const cx_control_result *a, const cx_control_result *b) {
     if (a->diverged || b->diverged)
         return !a->diverged && b->diverged;
-    return a->valid_loss < b->valid_loss;
+    return a->loss[CX_SPLIT_VALIDATION] < b->loss[CX_SPLIT_VALIDATION];
 }
 
 /* The best schedule at one lr. */

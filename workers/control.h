@@ -8,8 +8,10 @@
 #include "tasks/task.h"
 
 typedef struct {
-    double train_loss, valid_loss, test_loss; /* averaged parameters; NAN: diverged */
-    double valid_metric, test_metric;
+    /* of the averaged parameters at the end, by split (cx_split); NAN: diverged. Of the
+     * training and validation splits the first episode.final_examples, all of the test
+     * split. */
+    double loss[CX_SPLITS], metric[CX_SPLITS][CX_TASK_METRICS];
     double seconds;
     bool diverged;
 } cx_control_result;

@@ -370,6 +370,21 @@ static int outer_steps(episode *e, cx_piece_function piece, void *context, cx_er
     return CX_OK;
 }
 
+/* What only evaluations want to know: losses and metrics of all splits. */
+static void look_closer(episode *e) {
+    cx_episode_extra *x = e->extra;
+    x->optimum = cx_task_optimum(e->inner->task);
+    for (int s = 0; s < CX_SPLITS; s++) {
+        int examples =
+            s == CX_SPLIT_TEST ? e->job->test_examples : e->r->config->episode.final_examples;
+        x->loss[s] = NAN;
+        for (int m = 0; m < CX_TASK_METRICS; m++)
+            x->metric[s][m] = NAN;
+        if (e->job->test && !e->diverged)
+            x->loss[s] = cx_inner_run_evaluate(e->inner, (cx_split)s, examples, true, x->metric[s]);
+    }
+}
+
 static void finish(episode *e) {
     const cx_config *config = e->r->config;
     cx_episode_result *res = e->result;
@@ -378,10 +393,9 @@ static void finish(episode *e) {
     res->end = e->diverged ? CX_END_DIVERGED : CX_END_FINISHED;
     res->final_train_loss = e->state.train_loss;
     res->final_valid_loss = res->final_valid_loss_raw = NAN;
-    double metric = NAN;
     if (!e->diverged) {
-        res->final_valid_loss = cx_inner_run_evaluate(
-            e->inner, CX_SPLIT_VALIDATION, config->episode.final_examples, true, &metric);
+        res->final_valid_loss = cx_inner_run_evaluate(e->inner, CX_SPLIT_VALIDATION,
+                                                      config->episode.final_examples, true, NULL);
         res->final_valid_loss_raw = cx_inner_run_evaluate(
             e->inner, CX_SPLIT_VALIDATION, config->episode.outer_examples, false, NULL);
         if (!isfinite(res->final_valid_loss))
@@ -392,14 +406,8 @@ static void finish(episode *e) {
     if (res->end == CX_END_FINISHED && e->job->baseline)
         res->reward = cx_reward(config, e->job->baseline,
                                 res->final_valid_loss - cx_task_optimum(task), &res->reward_raw);
-    if (e->extra) {
-        e->extra->optimum = cx_task_optimum(task);
-        e->extra->valid_metric = metric;
-        e->extra->test_loss = e->extra->test_metric = NAN;
-        if (e->job->test && !e->diverged)
-            e->extra->test_loss = cx_inner_run_evaluate(
-                e->inner, CX_SPLIT_TEST, e->job->test_examples, true, &e->extra->test_metric);
-    }
+    if (e->extra)
+        look_closer(e);
 }
 
 static void describe(episode *e) {

@@ -22,7 +22,9 @@ typedef struct {
 
 /* What only evaluations want to know besides the result. */
 typedef struct {
-    double test_loss, test_metric, valid_metric, optimum;
+    /* at the end, by split, as cx_control_result's; NAN where the job wants no test */
+    double loss[CX_SPLITS], metric[CX_SPLITS][CX_TASK_METRICS];
+    double optimum;
     cx_open_loop taken; /* hyperparameters that were used, over progress */
 } cx_episode_extra;
 

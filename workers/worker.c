@@ -212,8 +212,8 @@ static int do_evaluation(cx_worker *w, const void *body, const void *extra, size
                               .test_examples = (int)m.test_examples};
         cx_episode_extra seen;
         rc = cx_episode_run(w->runner, &job, w->policy, NULL, NULL, &out.result, &seen, &why);
-        out.test_loss = seen.test_loss;
-        out.test_metric = seen.test_metric;
+        out.test_loss = seen.loss[CX_SPLIT_TEST];
+        out.test_metric = seen.metric[CX_SPLIT_TEST][0];
         out.optimum = seen.optimum;
         out.taken = seen.taken;
     }

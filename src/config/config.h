@@ -87,6 +87,8 @@ typedef struct {
     int mode, updates, preset;
     struct {
         char fashion_mnist[256], mnist[256], kmnist[256];
+        char sentences[256], text[256], gpt2[256], gpt2_tokenizer[256], resnet[256], ncf[256],
+            speech[256], cache[256];
         int validation_examples;
     } data;
     struct {
@@ -121,6 +123,7 @@ typedef struct {
     struct {
         int prefetch, chunk_steps;
     } workers;
+    int allow_held_out;
     char baseline_cache[256];
     int n_tasks;
     cx_task_entry tasks[CX_ENTRIES_MAX];

@@ -53,3 +53,22 @@ double cx_dist_position(const cx_dist *dist, double value) {
         return 2 * (log(value) - log(low)) / (log(high) - log(low)) - 1;
     return 2 * (value - low) / (high - low) - 1;
 }
+
+int cx_dist_values(const cx_dist *dist, double out[CX_CHOICES_MAX]) {
+    double low = dist->low, n = dist->high - low + 1;
+    if (dist->kind == CX_DIST_CONSTANT)
+        n = 1;
+    else if (dist->kind == CX_DIST_CHOICE)
+        n = dist->n_choices;
+    else if (dist->kind != CX_DIST_INT && dist->kind != CX_DIST_LOG_INT)
+        return 0;
+    if (!(n >= 1 && n <= CX_CHOICES_MAX))
+        return 0;
+    for (int i = 0; i < (int)n; i++)
+        out[i] = dist->kind == CX_DIST_CHOICE ? dist->choice[i] : low + i;
+    return (int)n;
+}
+
+double cx_dist_end(const cx_dist *dist, bool largest) {
+    return largest ? dist->high : dist->low;
+}

@@ -36,5 +36,9 @@ double cx_dist_sample(const cx_dist *dist, cx_rng *rng);
  * so; a choice by its rank among the distinct ones); 0 for constants. For the value function's task
  * vector. */
 double cx_dist_position(const cx_dist *dist, double value);
+/* All values that can be drawn, where they are at most CX_CHOICES_MAX; else 0. */
+int cx_dist_values(const cx_dist *dist, double out[CX_CHOICES_MAX]);
+/* The largest or the least value that can be drawn. */
+double cx_dist_end(const cx_dist *dist, bool largest);
 
 #endif

@@ -18,6 +18,14 @@ X("preset", WORD(cx_preset_words), preset, CX_PRESET_DESK, 0, 0, "desk or paper:
 X("data.fashion_mnist", STRING, data.fashion_mnist, "/usr/share/datasets/fashion-mnist", 0, 0, "folder with Fashion-MNIST as gzipped IDX files") \
 X("data.mnist", STRING, data.mnist, "", 0, 0, "folder with MNIST, the same four files") \
 X("data.kmnist", STRING, data.kmnist, "", 0, 0, "folder with KMNIST, the same four files") \
+X("data.sentences", STRING, data.sentences, "", 0, 0, "labeled sentences: a folder with train, dev and test files (SST's trees, label<TAB>text, or CSV), or one such file") \
+X("data.text", STRING, data.text, "", 0, 0, "corpus of family text: a folder with train, valid and test files, or one plain text file, which is cut") \
+X("data.gpt2", STRING, data.gpt2, "", 0, 0, "corpus of family gpt2: as data.text; WikiText's folders as they are") \
+X("data.gpt2_tokenizer", STRING, data.gpt2_tokenizer, "", 0, 0, "folder with GPT-2's vocab.json and merges.txt, or a file of `coxswain tokenize`; empty: learned from the corpus") \
+X("data.resnet", STRING, data.resnet, "", 0, 0, "natural images: a folder {train,val}/CLASS/*.jpg|png, or CIFAR's binary files") \
+X("data.ncf", STRING, data.ncf, "", 0, 0, "ratings: MovieLens' ratings.dat, ratings.csv or u.data") \
+X("data.speech", STRING, data.speech, "", 0, 0, "recordings: a folder of FSDD's WAV files, or LibriSpeech's of FLAC files with transcripts") \
+X("data.cache", STRING, data.cache, "", 0, 0, "folder for packed images and tokenized corpora; empty: $XDG_CACHE_HOME/coxswain, or ~/.cache/coxswain") \
 X("data.validation_examples", INT, data.validation_examples, 10000, 100, 50000, "examples split off the training files for validation") \
 X("episode.environment_reuse", INT, episode.environment_reuse, 4, 1, 100000, "episodes that one task instance serves") \
 X("episode.feature_interval", INT, episode.feature_interval, 4, 1, 1000, "inner features are taken on every n-th inner step") \
@@ -76,6 +84,7 @@ X("checkpoint.every_seconds", REAL, checkpoint.every_seconds, 60, 0, 1e6, "or se
 X("checkpoint.keep", INT, checkpoint.keep, 3, 1, 1000, "newest checkpoints that are kept; every tenth is kept besides") \
 X("workers.prefetch", INT, workers.prefetch, 4, 1, 64, "assignments that a worker holds at most, the running one included") \
 X("workers.chunk_steps", INT, workers.chunk_steps, 16, 1, 4096, "outer steps of one piece of a trajectory") \
+X("allow_held_out", BOOL, allow_held_out, 0, 0, 1, "let `train` use families that are held out for evaluation") \
 X("baseline_cache", STRING, baseline_cache, "", 0, 0, "folder of a baseline cache that several runs share; empty: the run's own")
 
 /* path, desk, paper */

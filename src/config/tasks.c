@@ -6,16 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Families of the paper's training distribution that nobody has written yet: they
- * are refused by name. A family that is handed in goes first. */
-static const struct {
-    const char *name, *what;
-} missing_families[] = {
-    {"algo", "parity and binary addition with recurrent networks"},
-    {"sentences", "sentence classification with recurrent networks"},
-    {"text", "language modeling with transformers"},
-};
-
 /* Kinds of distributions that have two ends. */
 static const struct {
     const char *name;
@@ -186,18 +176,6 @@ static int read_family(cx_reading *reading, const cx_yaml *entry, const cx_yaml_
     int family = find_family(reading, node->text);
     if (family >= 0)
         return family;
-    for (size_t i = 0; i < sizeof missing_families / sizeof missing_families[0]; i++)
-        if (strcmp(missing_families[i].name, node->text) == 0) {
-            char list[256] = "";
-            size_t used = 0;
-            for (size_t j = 0; j < n && used < sizeof list; j++)
-                used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", j ? ", " : "",
-                                         names[j]);
-            cx_report_fault(&reading->report, node, at.text,
-                            "family '%s' of the paper (%s) is not there yet; there are: %s",
-                            node->text, missing_families[i].what, n ? list : "none");
-            return -1;
-        }
     cx_report_unknown(&reading->report, node, at.text, "family", node->text, "", names, n);
     return -1;
 }

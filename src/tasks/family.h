@@ -3,7 +3,6 @@
 #ifndef CX_TASKS_FAMILY_H
 #define CX_TASKS_FAMILY_H
 
-#include "data/images.h"
 #include "tasks/task.h"
 
 /* The order is the numbering of cx_task_spec.family: new rows go to the end. */
@@ -34,19 +33,20 @@ enum { CX_PARAM_OUTER_STEPS, CX_PARAM_INNER_PER_OUTER, CX_PARAM_INNER_STEPS };
 #define CX_FLOPS_PER_OPERATOR 1e5
 #define CX_FLOPS_PER_UPDATE 30.0
 
-/* The data sets of the images family, numbered as its words. */
-enum { CX_IMAGE_SETS = 3, CX_IMAGE_WANTS_MAX = 6 };
-extern const char *const cx_image_set_words[CX_IMAGE_SETS + 1];
-const char *cx_image_set_path(const cx_config *config, int set);
+/* Inner steps per outer step of a run of `epochs` passes over `examples` (0 epochs: the
+ * parameter inner_per_outer), for the families that count in epochs. */
+int cx_epochs_per_outer(const cx_task_spec *spec, double epochs, double examples, double batch);
 
-struct cx_data_store {
-    cx_images *images[CX_IMAGE_SETS]; /* NULL: not asked for */
-};
+/* --- the data store, for the families' `open` and `create` --- */
 
-/* Checks that whatever entry number `entry` of the configuration can draw fits together
- * (CX_ECONFIG), and adds the views it needs of each set: wants[set][0 .. n[set]-1]. */
-int cx_family_images_wants(const cx_config *config, int entry,
-                           cx_image_want wants[CX_IMAGE_SETS][CX_IMAGE_WANTS_MAX],
-                           int n[CX_IMAGE_SETS], cx_error *err);
+/* Is entry number i of the configuration of this family? */
+bool cx_entry_is(const cx_config *config, int i, const cx_task_family *family);
+/* Keeps an open data set under a name that is unique within the family; close(data) when
+ * the store closes, also when this fails. */
+int cx_data_store_put(cx_data_store *store, const cx_task_family *family, const char *name,
+                      void *data, void (*close)(void *data), cx_error *err);
+/* NULL: not there (store may be NULL). */
+const void *cx_data_store_get(const cx_data_store *store, const cx_task_family *family,
+                              const char *name);
 
 #endif

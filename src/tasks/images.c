@@ -2,7 +2,9 @@
  * or KMNIST. Training batch number s takes the examples s B .. s B + B - 1 of an
  * endless row of epochs, each a permutation of the task's training subset, so that any
  * batch can be made without those before it. */
+#include "data/images.h"
 #include "base/arena.h"
+#include "tasks/classify.h"
 #include "tasks/family.h"
 #include "tasks/images_net.h"
 #include "tasks/permute.h"
@@ -11,13 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const cx_image_set_words[CX_IMAGE_SETS + 1] = {"fashion_mnist", "mnist", "kmnist",
-                                                           NULL};
+enum { SETS = 3, WANTS_MAX = 6 };
+static const char *const set_words[SETS + 1] = {"fashion_mnist", "mnist", "kmnist", NULL};
 
 /* clang-format off */
 #define IMAGE_PARAMS(X) \
     CX_COMMON_PARAMS(X) \
-    X(DATA, "data", cx_image_set_words, 0, 0, 0, true, "the data set") \
+    X(DATA, "data", set_words, 0, 0, 0, true, "the data set") \
     X(ARCHITECTURE, "architecture", cx_image_architecture_words, 0, 0, 0, true, "kind of network") \
     X(LAYERS, "layers", NULL, 0, CX_IMAGE_LAYERS_MAX, 2, true, "hidden layers (mlp), convolutions (cnn: 1 or more)") \
     X(WIDTH, "width", NULL, 0, CX_IMAGE_WIDTH_MAX, 0, true, "mlp: hidden units; cnn: first channels / 8, at most 64; 0: 64 and 2") \
@@ -71,15 +73,14 @@ typedef struct {
     uint32_t subset;     /* training examples of the task */
     cx_permute choose;   /* its first `subset` places are the subset */
     cx_permute order[3]; /* in which each split is evaluated */
-    uint64_t epoch;      /* that `shuffle` belongs to */
-    cx_permute shuffle;
+    cx_epochs epochs;    /* of places in the subset */
     double label_noise, loss_scale;
     float input_scale;
 } images_task;
 
-const char *cx_image_set_path(const cx_config *config, int set) {
-    const char *const paths[CX_IMAGE_SETS] = {config->data.fashion_mnist, config->data.mnist,
-                                              config->data.kmnist};
+static const char *set_path(const cx_config *config, int set) {
+    const char *const paths[SETS] = {config->data.fashion_mnist, config->data.mnist,
+                                     config->data.kmnist};
     return paths[set];
 }
 
@@ -99,10 +100,7 @@ static cx_image_net net_of(const cx_task_spec *spec) {
 
 static int steps_per_outer(const cx_task_spec *spec, double examples) {
     const double *v = spec->value;
-    if (!(v[EPOCHS] > 0))
-        return (int)v[INNER_PER_OUTER];
-    double n = fmin(v[TRAIN_EXAMPLES], examples);
-    return (int)fmax(1, round(v[EPOCHS] * n / v[BATCH_SIZE] / v[OUTER_STEPS]));
+    return cx_epochs_per_outer(spec, v[EPOCHS], fmin(v[TRAIN_EXAMPLES], examples), v[BATCH_SIZE]);
 }
 
 static int inner_per_outer(const cx_task_spec *spec, const cx_config *config) {
@@ -151,13 +149,13 @@ static int find_data(const cx_task_spec *spec, const cx_data_store *store, image
                      cx_error *err) {
     int set = (int)spec->value[DATA];
     cx_image_want want = {t->net.side, spec->value[WHITEN] > 0};
-    t->images = store ? store->images[set] : NULL;
+    t->images = cx_data_store_get(store, &cx_family_images, set_words[set]);
     t->view = t->images ? cx_images_view(t->images, want) : NULL;
     if (!t->view)
         return cx_fail(err, CX_ESTATE,
                        "images: %s at resolution %d%s is not open; the configuration that the data "
                        "were opened for does not name it",
-                       cx_image_set_words[set], want.side, want.whiten ? ", whitened," : "");
+                       set_words[set], want.side, want.whiten ? ", whitened," : "");
     return CX_OK;
 }
 
@@ -189,7 +187,7 @@ static int create(const cx_task_spec *spec, const cx_config *config, const cx_da
     t->order[CX_SPLIT_TRAIN] = cx_permute_make(t->subset, &rng);
     for (int s = CX_SPLIT_VALIDATION; s <= CX_SPLIT_TEST; s++)
         t->order[s] = cx_permute_make(cx_images_count(t->images, s), &rng);
-    t->epoch = UINT64_MAX;
+    t->epochs = cx_epochs_make(t->subset, spec->seed);
     rc = build(&t->train, &t->net, (int)v[BATCH_SIZE], false, err);
     task->graph = t->train.graph; /* the task's to destroy */
     if (!rc)
@@ -244,23 +242,12 @@ static uint32_t chosen(const images_task *t, uint32_t i) {
     return t->subset < t->choose.n ? cx_permute_at(&t->choose, i) : i;
 }
 
-/* Example `position` of the endless row of epochs. */
-static uint32_t training_example(images_task *t, uint64_t seed, uint64_t position) {
-    uint64_t epoch = position / t->subset;
-    if (epoch != t->epoch) {
-        cx_rng rng = cx_rng_make(seed, epoch, CX_STREAM_BATCH);
-        t->shuffle = cx_permute_make(t->subset, &rng);
-        t->epoch = epoch;
-    }
-    return chosen(t, cx_permute_at(&t->shuffle, (uint32_t)(position % t->subset)));
-}
-
 static double step(cx_task *task, float *block, float *grads, uint32_t number) {
     images_task *t = task->own;
     const pass *p = &t->train;
     uint64_t seed = task->spec.seed, first = (uint64_t)number * (uint64_t)p->batch;
     for (int i = 0; i < p->batch; i++) {
-        uint32_t e = training_example(t, seed, first + (uint64_t)i);
+        uint32_t e = chosen(t, cx_epochs_at(&t->epochs, first + (uint64_t)i));
         put_example(t, p, i, e);
         put_target(p, i, noisy_label(t, seed, e));
     }
@@ -276,19 +263,13 @@ static double step(cx_task *task, float *block, float *grads, uint32_t number) {
 
 /* --- evaluation --- */
 
-static bool is_right(const float *logits, int label) {
-    for (int i = 0; i < CX_IMAGE_CLASSES; i++) /* the first of equals counts; a NaN is wrong */
-        if (i != label && !(i < label ? logits[i] < logits[label] : logits[i] <= logits[label]))
-            return false;
-    return true;
-}
-
 static uint32_t evaluated_example(const images_task *t, cx_split split, uint32_t i) {
     i = cx_permute_at(&t->order[split], i);
     return split == CX_SPLIT_TRAIN ? chosen(t, i) : cx_images_first(t->images, split) + i;
 }
 
-static double evaluate(cx_task *task, float *block, cx_split split, int examples, double *metric) {
+static double evaluate(cx_task *task, float *block, cx_split split, int examples,
+                       double metric[CX_TASK_METRICS]) {
     images_task *t = task->own;
     const pass *p = &t->eval;
     uint32_t all = split == CX_SPLIT_TRAIN ? t->subset : cx_images_count(t->images, split);
@@ -309,66 +290,27 @@ static double evaluate(cx_task *task, float *block, cx_split split, int examples
         const float *logits = cx_graph_value(p->graph, p->refs.logits);
         for (uint32_t i = 0; i < rows; i++, logits += CX_IMAGE_CLASSES) {
             sum += cx_image_row_loss(t->net.loss, logits, label[i]);
-            right += is_right(logits, label[i]);
+            right += cx_row_is_right(logits, CX_IMAGE_CLASSES, label[i]);
         }
     }
-    if (metric)
-        *metric = (double)right / n;
+    metric[0] = (double)right / n;
     return t->loss_scale * sum / n;
 }
 
-const cx_task_family cx_family_images = {.schema = &cx_family_images_schema,
-                                         .create = create,
-                                         .destroy = destroy,
-                                         .step = step,
-                                         .evaluate = evaluate,
-                                         .flops_per_step = flops_per_step,
-                                         .inner_per_outer = inner_per_outer};
-
-/* --- what an entry of the configuration can draw --- */
-
-/* The values of a distribution of few; 0 where it has not few. */
-static int values_of(const cx_dist *d, double out[CX_CHOICES_MAX]) {
-    if (d->kind == CX_DIST_CONSTANT) {
-        out[0] = d->low;
-        return 1;
-    }
-    if (d->kind == CX_DIST_CHOICE) {
-        for (int i = 0; i < d->n_choices && i < CX_CHOICES_MAX; i++)
-            out[i] = d->choice[i];
-        return d->n_choices < CX_CHOICES_MAX ? d->n_choices : CX_CHOICES_MAX;
-    }
-    double n = d->high - d->low + 1;
-    if ((d->kind != CX_DIST_INT && d->kind != CX_DIST_LOG_INT) || !(n >= 1 && n <= CX_CHOICES_MAX))
-        return 0;
-    for (int i = 0; i < (int)n; i++)
-        out[i] = d->low + i;
-    return (int)n;
-}
-
-static double end_of(const cx_dist *d, bool high) {
-    double v[CX_CHOICES_MAX];
-    int n = values_of(d, v);
-    if (n == 0)
-        return high ? d->high : d->low;
-    double end = v[0];
-    for (int i = 1; i < n; i++)
-        end = high ? fmax(end, v[i]) : fmin(end, v[i]);
-    return end;
-}
+/* --- what the entries of the configuration can draw --- */
 
 /* Networks at the ends of the ranges: the first fault found, or NULL. */
 static const char *net_fault_of(const cx_dist *p) {
     double arch[CX_CHOICES_MAX], norms[CX_CHOICES_MAX];
-    int n_arch = values_of(&p[ARCHITECTURE], arch), n_norm = values_of(&p[NORM], norms);
+    int n_arch = cx_dist_values(&p[ARCHITECTURE], arch), n_norm = cx_dist_values(&p[NORM], norms);
     const char *fault = NULL;
     for (int i = 0; i < n_arch * n_norm * 2 && !fault; i++) {
         cx_image_net net = {.architecture = (int)arch[i / 2 % n_arch],
                             .norm = (int)norms[i / 2 / n_arch],
-                            .layers = (int)end_of(&p[LAYERS], i % 2),
-                            .width = (int)end_of(&p[WIDTH], true),
+                            .layers = (int)cx_dist_end(&p[LAYERS], i % 2),
+                            .width = (int)cx_dist_end(&p[WIDTH], true),
                             .side = 7};
-        fault = cx_image_net_fault(&net, (int)end_of(&p[BATCH_SIZE], false));
+        fault = cx_image_net_fault(&net, (int)cx_dist_end(&p[BATCH_SIZE], false));
     }
     return fault;
 }
@@ -377,18 +319,19 @@ static void add_want(cx_image_want *wants, int *n, cx_image_want want) {
     for (int i = 0; i < *n; i++)
         if (wants[i].side == want.side && wants[i].whiten == want.whiten)
             return;
-    if (*n < CX_IMAGE_WANTS_MAX)
+    if (*n < WANTS_MAX)
         wants[(*n)++] = want;
 }
 
-int cx_family_images_wants(const cx_config *config, int entry,
-                           cx_image_want wants[CX_IMAGE_SETS][CX_IMAGE_WANTS_MAX],
-                           int n[CX_IMAGE_SETS], cx_error *err) {
+/* Checks that whatever entry number `entry` can draw fits together, and adds the views
+ * that it needs of each set. */
+static int add_entry(const cx_config *config, int entry, cx_image_want wants[SETS][WANTS_MAX],
+                     int n[SETS], cx_error *err) {
     const cx_task_entry *t = &config->tasks[entry];
     double sets[CX_CHOICES_MAX], sides[CX_CHOICES_MAX], whitens[CX_CHOICES_MAX];
-    int n_sets = values_of(&t->param[DATA], sets),
-        n_sides = values_of(&t->param[RESOLUTION], sides);
-    int n_whitens = values_of(&t->param[WHITEN], whitens);
+    int n_sets = cx_dist_values(&t->param[DATA], sets),
+        n_sides = cx_dist_values(&t->param[RESOLUTION], sides);
+    int n_whitens = cx_dist_values(&t->param[WHITEN], whitens);
     const char *fault = net_fault_of(t->param);
     if (!n_sets || !n_sides || !n_whitens)
         fault = "data, resolution and whiten must be constants or lists of choices";
@@ -397,7 +340,7 @@ int cx_family_images_wants(const cx_config *config, int entry,
         fault = cx_image_want_fault(want);
         for (int k = 0; k < n_sets && !fault; k++) {
             int set = (int)sets[k];
-            if (set < 0 || set >= CX_IMAGE_SETS)
+            if (set < 0 || set >= SETS)
                 fault = "unknown data set";
             else
                 add_want(wants[set], &n[set], want);
@@ -407,3 +350,52 @@ int cx_family_images_wants(const cx_config *config, int entry,
         return cx_fail(err, CX_ECONFIG, "tasks.%d (%s): %s", entry, t->name, fault);
     return CX_OK;
 }
+
+static void close_set(void *data) {
+    cx_images_close(data);
+}
+
+static int open_set(const cx_config *config, int set, const cx_image_want *wants, int n,
+                    cx_data_store *store, cx_error *err) {
+    const char *path = set_path(config, set);
+    cx_images *images;
+    if (path[0] == 0)
+        return cx_fail(err, CX_ECONFIG,
+                       "data.%s is empty, but a task uses it: the folder with its four IDX files "
+                       "is right",
+                       set_words[set]);
+    int rc = cx_images_open(path, config->data.validation_examples, wants, n, &images, err);
+    if (rc)
+        return cx_fail_in(err, "data.%s", set_words[set]);
+    return cx_data_store_put(store, &cx_family_images, set_words[set], images, close_set, err);
+}
+
+static int open(const cx_config *config, cx_data_store *store, cx_error *err) {
+    cx_image_want wants[SETS][WANTS_MAX];
+    int n[SETS] = {0}, rc = CX_OK;
+    for (int i = 0; i < config->n_tasks && !rc; i++)
+        if (cx_entry_is(config, i, &cx_family_images))
+            rc = add_entry(config, i, wants, n, err);
+    for (int s = 0; s < SETS && !rc; s++)
+        if (n[s] > 0)
+            rc = open_set(config, s, wants[s], n[s], store, err);
+    return rc;
+}
+
+static void identity(const cx_task_spec *spec, const cx_config *config, char *out, size_t size) {
+    double set = spec->value[DATA];
+    if (set >= 0 && set < SETS)
+        (void)snprintf(out, size, "%s validation %d", set_path(config, (int)set),
+                       config->data.validation_examples);
+}
+
+const cx_task_family cx_family_images = {.schema = &cx_family_images_schema,
+                                         .metric = {{"accuracy", true}},
+                                         .open = open,
+                                         .identity = identity,
+                                         .create = create,
+                                         .destroy = destroy,
+                                         .step = step,
+                                         .evaluate = evaluate,
+                                         .flops_per_step = flops_per_step,
+                                         .inner_per_outer = inner_per_outer};

@@ -1,6 +1,8 @@
 #include "tasks/images_net.h"
 
 #include "data/images.h"
+#include "tasks/classify.h"
+#include "tasks/layers.h"
 #include <math.h>
 #include <stdio.h>
 
@@ -112,13 +114,10 @@ static const char *name(const builder *b, const char *what, char out[32]) {
 
 static cx_ref weights(const builder *b, const layer *l, cx_ref x) {
     char n[32];
-    bool cnn = b->net->architecture == CX_IMAGE_CNN;
-    int fan_in = l->in * (cnn ? 9 : 1);
-    cx_shape shape = cnn ? CX_SHAPE(l->out, l->in, 3, 3) : CX_SHAPE(l->out, l->in);
-    cx_ref w = cx_graph_param(b->g, name(b, "weight", n), shape, CX_INIT_FAN_IN, fan_in);
-    cx_ref v = cx_graph_param(b->g, name(b, "bias", n), CX_SHAPE(l->out), CX_INIT_FAN_IN, fan_in);
-    static const cx_attr attrs[] = {{"stride", 1}, {"padding", 1}, {NULL, 0}};
-    return cx_graph_op(b->g, cnn ? "conv2d" : "linear", (cx_ref[]){x, w, v}, 3, cnn ? attrs : NULL);
+    (void)snprintf(n, sizeof n, "layer%d", b->number);
+    return b->net->architecture == CX_IMAGE_CNN
+               ? cx_layer_conv(b->g, n, x, l->in, l->out, 3, 1, true)
+               : cx_layer_linear(b->g, n, x, l->in, l->out);
 }
 
 static cx_ref norm(const builder *b, const layer *l, cx_ref x) {
@@ -126,17 +125,13 @@ static cx_ref norm(const builder *b, const layer *l, cx_ref x) {
     bool cnn = b->net->architecture == CX_IMAGE_CNN;
     if (b->net->norm == CX_IMAGE_NORM_NONE)
         return x;
-    bool batch = b->net->norm == CX_IMAGE_NORM_BATCH;
-    cx_shape shape = cnn && !batch ? CX_SHAPE(l->out, l->side, l->side) : CX_SHAPE(l->out);
+    if (b->net->norm == CX_IMAGE_NORM_BATCH)
+        return cx_layer_batchnorm(b->g, name(b, "norm", n), x, l->out);
+    cx_shape shape = cnn ? CX_SHAPE(l->out, l->side, l->side) : CX_SHAPE(l->out);
     cx_ref w = cx_graph_param(b->g, name(b, "norm.weight", n), shape, CX_INIT_ONE, 0);
     cx_ref v = cx_graph_param(b->g, name(b, "norm.bias", n), shape, CX_INIT_ZERO, 0);
-    if (!batch) {
-        const cx_attr attrs[] = {{"dims", shape.rank}, {NULL, 0}};
-        return cx_graph_op(b->g, "layernorm", (cx_ref[]){x, w, v}, 3, attrs);
-    }
-    cx_ref mean = cx_graph_state(b->g, name(b, "norm.mean", n), shape, 0);
-    cx_ref var = cx_graph_state(b->g, name(b, "norm.var", n), shape, 1);
-    return cx_graph_op(b->g, "batchnorm", (cx_ref[]){x, w, v, mean, var}, 5, NULL);
+    const cx_attr attrs[] = {{"dims", shape.rank}, {NULL, 0}};
+    return cx_graph_op(b->g, "layernorm", (cx_ref[]){x, w, v}, 3, attrs);
 }
 
 static cx_ref activate(const builder *b, cx_ref x) {
@@ -150,11 +145,7 @@ static cx_ref activate(const builder *b, cx_ref x) {
 }
 
 static cx_ref hidden(const builder *b, const layer *l, cx_ref x) {
-    x = activate(b, norm(b, l, weights(b, l, x)));
-    if (b->net->dropout > 0) {
-        const cx_attr attrs[] = {{"p", b->net->dropout}, {NULL, 0}};
-        x = cx_graph_op(b->g, "dropout", &x, 1, attrs);
-    }
+    x = cx_layer_dropout(b->g, activate(b, norm(b, l, weights(b, l, x))), b->net->dropout);
     if (l->pool) {
         static const cx_attr attrs[] = {{"kernel", 2}, {"stride", 2}, {NULL, 0}};
         x = cx_graph_op(b->g, "maxpool2d", &x, 1, attrs);
@@ -185,9 +176,7 @@ cx_image_refs cx_image_net_build(const cx_image_net *net, int batch, bool with_l
         h = hidden(&b, &layers[b.number], h);
     if (cnn)
         h = cx_graph_op(g, "flatten", &h, 1, NULL);
-    cx_ref w = cx_graph_param(g, "out.weight", CX_SHAPE(CLASSES, last), CX_INIT_FAN_IN, last);
-    cx_ref v = cx_graph_param(g, "out.bias", CX_SHAPE(CLASSES), CX_INIT_FAN_IN, last);
-    r.logits = cx_graph_op(g, "linear", (cx_ref[]){h, w, v}, 3, NULL);
+    r.logits = cx_layer_linear(g, "out", h, last, CLASSES);
     if (with_loss)
         add_loss(net, batch, g, &r);
     return r;
@@ -195,15 +184,8 @@ cx_image_refs cx_image_net_build(const cx_image_net *net, int batch, bool with_l
 
 double cx_image_row_loss(int loss, const float *x, int label) {
     double sum = 0;
-    if (loss == CX_IMAGE_CROSS_ENTROPY) {
-        float most = x[0];
-        for (int i = 1; i < CLASSES; i++)
-            most = x[i] > most ? x[i] : most;
-        for (int i = 0; i < CLASSES; i++)
-            sum += expf(x[i] - most);
-        double value = log(sum) + most - x[label];
-        return value < 0 ? 0 : value; /* rounding; a NaN stays */
-    }
+    if (loss == CX_IMAGE_CROSS_ENTROPY)
+        return cx_row_cross_entropy(x, CLASSES, label);
     for (int i = 0; i < CLASSES; i++) {
         double d = fabs((double)x[i] - (i == label));
         sum += loss == CX_IMAGE_MSE ? d * d : loss == CX_IMAGE_MAE || d > 1 ? d : 0.5 * d * d;

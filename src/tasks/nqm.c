@@ -169,7 +169,8 @@ static double step(cx_task *task, float *block, float *grads, uint32_t number) {
 }
 
 /* Every split is the expectation itself. */
-static double evaluate(cx_task *task, float *block, cx_split split, int examples, double *metric) {
+static double evaluate(cx_task *task, float *block, cx_split split, int examples,
+                       double metric[CX_TASK_METRICS]) {
     const nqm *q = task->own;
     const float *x = block + q->offset;
     double sum[LANES] = {0}, total = 0;
@@ -187,8 +188,7 @@ static double evaluate(cx_task *task, float *block, cx_split split, int examples
     }
     for (int k = 0; k < LANES; k++)
         total += sum[k];
-    if (metric)
-        *metric = NAN;
+    (void)metric;
     return q->floor + 0.5 * total;
 }
 

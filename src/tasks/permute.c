@@ -27,3 +27,17 @@ uint32_t cx_permute_at(const cx_permute *p, uint32_t i) {
     } while (i >= p->n); /* at most 4 times on average: the power of four is below 4 n */
     return i;
 }
+
+cx_epochs cx_epochs_make(uint32_t n, uint64_t seed) {
+    return (cx_epochs){.n = n, .seed = seed, .epoch = UINT64_MAX};
+}
+
+uint32_t cx_epochs_at(cx_epochs *e, uint64_t position) {
+    uint64_t epoch = position / e->n;
+    if (epoch != e->epoch) {
+        cx_rng rng = cx_rng_make(e->seed, epoch, CX_STREAM_BATCH);
+        e->order = cx_permute_make(e->n, &rng);
+        e->epoch = epoch;
+    }
+    return cx_permute_at(&e->order, (uint32_t)(position % e->n));
+}

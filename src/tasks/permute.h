@@ -21,4 +21,16 @@ cx_permute cx_permute_make(uint32_t n, cx_rng *rng);
 /* Where i (below n) goes. */
 uint32_t cx_permute_at(const cx_permute *p, uint32_t i);
 
+/* An endless row of epochs, each a permutation of n examples: the example at any
+ * position is known without those before it. */
+typedef struct {
+    uint32_t n;
+    uint64_t seed, epoch; /* the epoch that `order` belongs to */
+    cx_permute order;
+} cx_epochs;
+
+cx_epochs cx_epochs_make(uint32_t n, uint64_t seed);
+/* Fast while positions stay within one epoch. */
+uint32_t cx_epochs_at(cx_epochs *e, uint64_t position);
+
 #endif

@@ -1,29 +1,58 @@
 #include "tasks/family.h"
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-static int open_sets(const cx_config *config, cx_data_store *store, cx_error *err) {
-    cx_image_want wants[CX_IMAGE_SETS][CX_IMAGE_WANTS_MAX];
-    int n[CX_IMAGE_SETS] = {0};
-    for (int i = 0; i < config->n_tasks; i++) {
-        if (cx_task_family_at((int)config->tasks[i].family) != &cx_family_images)
-            continue;
-        int rc = cx_family_images_wants(config, i, wants, n, err);
+enum { DATA_MAX = 32 };
+
+struct cx_data_store {
+    struct {
+        const cx_task_family *family;
+        char name[48];
+        void *data;
+        void (*close)(void *data);
+    } item[DATA_MAX];
+    int n;
+};
+
+bool cx_entry_is(const cx_config *config, int i, const cx_task_family *family) {
+    return cx_task_family_at((int)config->tasks[i].family) == family;
+}
+
+int cx_data_store_put(cx_data_store *store, const cx_task_family *family, const char *name,
+                      void *data, void (*close)(void *data), cx_error *err) {
+    if (store->n == DATA_MAX || strlen(name) >= sizeof store->item[0].name) {
+        close(data);
+        return cx_fail(err, CX_ECONFIG,
+                       "data set %s: more than %d data sets in one configuration, or a name of "
+                       "more than %zu letters",
+                       name, DATA_MAX, sizeof store->item[0].name - 1);
+    }
+    store->item[store->n].family = family;
+    store->item[store->n].data = data;
+    store->item[store->n].close = close;
+    (void)snprintf(store->item[store->n].name, sizeof store->item[0].name, "%s", name);
+    store->n++;
+    return CX_OK;
+}
+
+const void *cx_data_store_get(const cx_data_store *store, const cx_task_family *family,
+                              const char *name) {
+    for (int i = 0; store && i < store->n; i++)
+        if (store->item[i].family == family && strcmp(store->item[i].name, name) == 0)
+            return store->item[i].data;
+    return NULL;
+}
+
+static int open_families(const cx_config *config, cx_data_store *store, cx_error *err) {
+    for (int f = 0; f < cx_task_family_count(); f++) {
+        const cx_task_family *family = cx_task_family_at(f);
+        bool wanted = false;
+        for (int i = 0; i < config->n_tasks; i++)
+            wanted = wanted || cx_entry_is(config, i, family);
+        int rc = wanted && family->open ? family->open(config, store, err) : CX_OK;
         if (rc)
             return rc;
-    }
-    for (int s = 0; s < CX_IMAGE_SETS; s++) {
-        const char *path = cx_image_set_path(config, s);
-        if (n[s] == 0)
-            continue;
-        if (path[0] == 0)
-            return cx_fail(err, CX_ECONFIG,
-                           "data.%s is empty, but a task uses it: the folder with its four IDX "
-                           "files is right",
-                           cx_image_set_words[s]);
-        int rc = cx_images_open(path, config->data.validation_examples, wants[s], n[s],
-                                &store->images[s], err);
-        if (rc)
-            return cx_fail_in(err, "data.%s", cx_image_set_words[s]);
     }
     return CX_OK;
 }
@@ -33,7 +62,7 @@ int cx_data_store_open(const cx_config *config, cx_data_store **out, cx_error *e
     cx_data_store *store = calloc(1, sizeof *store);
     if (!store)
         return cx_fail(err, CX_ENOMEM, "no memory for the data sets");
-    int rc = open_sets(config, store, err);
+    int rc = open_families(config, store, err);
     if (rc) {
         cx_data_store_close(store);
         return rc;
@@ -43,9 +72,7 @@ int cx_data_store_open(const cx_config *config, cx_data_store **out, cx_error *e
 }
 
 void cx_data_store_close(cx_data_store *store) {
-    if (!store)
-        return;
-    for (int s = 0; s < CX_IMAGE_SETS; s++)
-        cx_images_close(store->images[s]);
+    for (int i = 0; store && i < store->n; i++)
+        store->item[i].close(store->item[i].data);
     free(store);
 }

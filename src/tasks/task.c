@@ -8,7 +8,7 @@
 
 /* Goes up whenever the same spec comes to mean another training, so that cached
  * baselines of the old one are not taken for it. */
-static const uint32_t task_version = 2;
+static const uint32_t task_version = 3;
 
 static const cx_task_family *const families[] = {
 #define X(family) &family,
@@ -35,17 +35,31 @@ const cx_family_schema *const *cx_task_schemas(int *n) {
     return schemas;
 }
 
-const char *const *cx_task_families_missing(void) {
-    static const char *const names[] = {"algo", "sentences", "text",   "gpt2",
-                                        "ncf",  "resnet",    "speech", NULL};
-    return names;
-}
-
 static const cx_family_schema *schema_of(const cx_task_spec *spec) {
     return spec->family < N_FAMILIES ? families[spec->family]->schema : NULL;
 }
 
+int cx_task_refuse_held_out(const cx_config *config, cx_error *err) {
+    for (int i = 0; i < config->n_tasks && !config->allow_held_out; i++) {
+        const cx_task_family *f = cx_task_family_at((int)config->tasks[i].family);
+        if (f && f->held_out)
+            return cx_fail(err, CX_ECONFIG,
+                           "tasks.%d (%s): family %s is held out for evaluation, and a policy that "
+                           "was trained on it cannot be judged by it; another family is right, or "
+                           "allow_held_out: true",
+                           i, config->tasks[i].name, f->schema->name);
+    }
+    return CX_OK;
+}
+
 /* --- sampling --- */
+
+int cx_epochs_per_outer(const cx_task_spec *spec, double epochs, double examples, double batch) {
+    const double *v = spec->value;
+    if (!(epochs > 0))
+        return (int)v[CX_PARAM_INNER_PER_OUTER];
+    return (int)fmax(1, round(epochs * examples / batch / v[CX_PARAM_OUTER_STEPS]));
+}
 
 int cx_task_inner_steps(const cx_task_spec *spec, const cx_config *config) {
     const cx_task_family *f = cx_task_family_at((int)spec->family);
@@ -153,6 +167,11 @@ double cx_task_step(cx_task *task, float *block, float *grads, uint32_t step) {
 }
 
 double cx_task_evaluate(cx_task *task, float *block, cx_split split, int examples, double *metric) {
+    double unused[CX_TASK_METRICS];
+    if (!metric)
+        metric = unused;
+    for (int i = 0; i < CX_TASK_METRICS; i++)
+        metric[i] = NAN;
     return task->family->evaluate(task, block, split, examples, metric);
 }
 
@@ -193,11 +212,10 @@ uint64_t cx_task_hash(const cx_task_spec *spec, const cx_config *config) {
         put_text(&k, s->params[i].name);
         put_number(&k, spec->value[i]);
     }
-    double set = cx_task_value(spec, "data");
-    if (s == &cx_family_images_schema && set >= 0 && set < CX_IMAGE_SETS) {
-        put_text(&k, cx_image_set_path(config, (int)set));
-        put_number(&k, config->data.validation_examples);
-    }
+    char data[1024] = "";
+    if (s && families[spec->family]->identity)
+        families[spec->family]->identity(spec, config, data, sizeof data);
+    put_text(&k, data);
     put_number(&k, config->episode.outer_examples);
     put_number(&k, config->episode.final_examples);
     put_number(&k, config->episode.parameter_average);

@@ -12,7 +12,7 @@
 #include "config/config.h"
 #include "nn/graph.h"
 
-typedef enum { CX_SPLIT_TRAIN, CX_SPLIT_VALIDATION, CX_SPLIT_TEST } cx_split;
+typedef enum { CX_SPLIT_TRAIN, CX_SPLIT_VALIDATION, CX_SPLIT_TEST, CX_SPLITS } cx_split;
 
 /* Data sets that are opened once per process and shared by its tasks, read only. */
 typedef struct cx_data_store cx_data_store;
@@ -24,8 +24,26 @@ void cx_data_store_close(cx_data_store *store);
 
 typedef struct cx_task cx_task;
 
+/* What a family measures besides the loss. */
+enum { CX_TASK_METRICS = 2 };
+typedef struct {
+    const char *name; /* "accuracy"; NULL: no such metric */
+    bool share;       /* of 0 .. 1, shown in per cent */
+} cx_task_metric;
+
 typedef struct {
     const cx_family_schema *schema;
+    /* Kept for evaluation: a training configuration may not name it unless
+     * `allow_held_out` says so. */
+    bool held_out;
+    cx_task_metric metric[CX_TASK_METRICS];
+    /* Checks all entries of this family in the configuration and puts into the store
+     * every data set that they can draw. NULL: the family needs none. Called once per
+     * store, where there is at least one such entry. */
+    int (*open)(const cx_config *config, cx_data_store *store, cx_error *err);
+    /* Appends to `out` which data such a task is trained on (paths, sizes of splits): a
+     * part of its identity. NULL: the spec says it all. */
+    void (*identity)(const cx_task_spec *spec, const cx_config *config, char *out, size_t size);
     /* Builds graphs and buffers for `spec`. store may be shared by many tasks. */
     int (*create)(const cx_task_spec *spec, const cx_config *config, const cx_data_store *store,
                   cx_task *task, cx_error *err);
@@ -35,10 +53,12 @@ typedef struct {
      * gradient to grads[param_count], updates untrained state in block, returns the
      * mean training loss of that batch (before the step; may be non-finite). */
     double (*step)(cx_task *task, float *block, float *grads, uint32_t step);
-    /* Mean loss, and the family's metric (accuracy; NAN where none), of the first
-     * `examples` examples of a split (a fixed order per task; at most what there
-     * is; 0: all of the split). `block` is not changed. */
-    double (*evaluate)(cx_task *task, float *block, cx_split split, int examples, double *metric);
+    /* Mean loss of the first `examples` examples of a split (a fixed order per task; at
+     * most what there is; 0: all of the split), and into metric[] what the family's
+     * `metric` names; the others hold NAN already. metric is not NULL. `block` is not
+     * changed. */
+    double (*evaluate)(cx_task *task, float *block, cx_split split, int examples,
+                       double metric[CX_TASK_METRICS]);
     /* Loss below which nothing can go (noisy quadratics: at the optimum), subtracted
      * by the reward. 0 where unknown. */
     double (*optimum)(const cx_task *task);
@@ -63,12 +83,14 @@ struct cx_task {
     void *own;                       /* the family's */
 };
 
-/* The table of families, in the order of cx_task_spec.family. Families of the
- * paper that are not there yet are listed by name in cx_task_families_missing. */
+/* The table of families, in the order of cx_task_spec.family. */
 int cx_task_family_count(void);
-const char *const *cx_task_families_missing(void); /* NULL-terminated */
 const cx_task_family *cx_task_family_at(int i);
 const cx_family_schema *const *cx_task_schemas(int *n);
+
+/* CX_ECONFIG, with the entry, where the configuration names a held-out family and does
+ * not allow it. */
+int cx_task_refuse_held_out(const cx_config *config, cx_error *err);
 
 /* Draws until the bound episode.max_gflop holds (at most 1,000 attempts, then the
  * cheapest). Depends on (config.seed, instance) alone. */
@@ -83,6 +105,7 @@ void cx_task_destroy(cx_task *task);
 /* Initial weights and state: block[state_count], from spec.seed. */
 void cx_task_init(const cx_task *task, float *block);
 double cx_task_step(cx_task *task, float *block, float *grads, uint32_t step);
+/* metric [CX_TASK_METRICS] may be NULL; NAN where the family has none. */
 double cx_task_evaluate(cx_task *task, float *block, cx_split split, int examples, double *metric);
 double cx_task_optimum(const cx_task *task);
 /* Identity of everything that a baseline depends on: the spec, and the parts of

@@ -261,9 +261,6 @@ static const fault_case cases[] = {
      "f.yaml:2: tasks.0.family: missing; must be a family such as bowl"},
     {"tasks:\n  - family: bowel\n",
      "f.yaml:2: tasks.0.family: unknown family 'bowel'; did you mean 'bowl'?"},
-    {"tasks:\n  - family: text\n", "f.yaml:2: tasks.0.family: family 'text' of the paper (language "
-                                   "modeling with transformers) is not there yet; there are: "
-                                   "bowl, picture"},
     {"tasks:\n  - {family: bowl}\n",
      "f.yaml:2: tasks.0.outer_steps: missing; family 'bowl' needs it: outer steps"},
     {ENTRY "    weight: 0\n",

@@ -14,7 +14,6 @@ static void test_table(void **state) {
     int n;
     const cx_family_schema *const *schemas = cx_task_schemas(&n);
     assert_int_equal(n, cx_task_family_count());
-    assert_int_equal(n, 2);
     for (int i = 0; i < n; i++) {
         const cx_family_schema *s = schemas[i];
         assert_ptr_equal(cx_task_family_at(i)->schema, s);
@@ -34,10 +33,6 @@ static void test_table(void **state) {
     }
     assert_null(cx_task_family_at(-1));
     assert_null(cx_task_family_at(n));
-    const char *const *missing = cx_task_families_missing();
-    for (int i = 0; missing[i]; i++)
-        for (int k = 0; k < n; k++)
-            assert_string_not_equal(missing[i], schemas[k]->name);
 }
 
 static void test_sampling_respects_the_bound(void **state) {

@@ -137,7 +137,7 @@ static void test_acting(void **state) {
     cx_episode_result neutral = run(f, CX_ACT_NEUTRAL, 1, NULL, NULL, &extra);
     for (int i = 1; i < CX_OPEN_LOOP_POINTS; i++) /* no change: the start's hyperparameters */
         assert_memory_equal(&extra.taken.point[i], &extra.taken.point[0], sizeof(cx_hyper));
-    assert_true(isfinite(extra.test_loss));
+    assert_true(isfinite(extra.loss[CX_SPLIT_TEST]));
     /* a replay of what was taken is the same run */
     cx_episode_result sampled = run(f, CX_ACT_RANDOM, 2, NULL, NULL, &extra);
     cx_error err;
@@ -201,13 +201,13 @@ static void test_control(void **state) {
     assert_ok(cx_control_run(&f->config, f->task, &rule, &hyper, CX_SCHEDULE_constant, 42, NULL,
                              NULL, 0, &a, &err));
     /* the sweep's own run at that lr: the same initial weights, batches and evaluation */
-    assert_true(fabs(a.valid_loss - cx_task_optimum(f->task) - f->baseline.best_loss) <
-                1e-6 * f->baseline.best_loss);
+    assert_true(fabs(a.loss[CX_SPLIT_VALIDATION] - cx_task_optimum(f->task) -
+                     f->baseline.best_loss) < 1e-6 * f->baseline.best_loss);
     cx_control_best best;
     const cx_schedule schedules[] = {CX_SCHEDULE_constant, CX_SCHEDULE_cosine};
     assert_ok(cx_control_tune(&f->config, f->task, &rule, &hyper, schedules, 2, 42, &best, &err));
     assert_true(best.runs >= 6);
-    assert_true(best.result.valid_loss <= a.valid_loss);
+    assert_true(best.result.loss[CX_SPLIT_VALIDATION] <= a.loss[CX_SPLIT_VALIDATION]);
     hyper.value[CX_HYPER_LR] = 1e30;
     assert_ok(cx_rule_named("sgd", &rule, &hyper, &err));
     hyper.value[CX_HYPER_LR] = 1e30;

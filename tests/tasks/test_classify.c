@@ -1,0 +1,33 @@
+#include "tests/test.h"
+
+#include "tasks/classify.h"
+#include <math.h>
+
+static void test_right(void **state) {
+    (void)state;
+    const float row[] = {1, 3, 3, -2}, bad[] = {NAN, 1, 2};
+    assert_false(cx_row_is_right(row, 4, 0));
+    assert_true(cx_row_is_right(row, 4, 1)); /* the first of equals */
+    assert_false(cx_row_is_right(row, 4, 2));
+    assert_true(cx_row_is_right(row, 1, 0));
+    for (int label = 0; label < 3; label++)
+        assert_false(cx_row_is_right(bad, 3, label));
+}
+
+static void test_cross_entropy(void **state) {
+    (void)state;
+    const float row[] = {0, (float)log(2), (float)log(5)}, large[] = {1000, 0}, bad[] = {0, NAN};
+    assert_float_equal(cx_row_cross_entropy(row, 3, 0), log(8), 1e-6);
+    assert_float_equal(cx_row_cross_entropy(row, 3, 2), log(8.0 / 5), 1e-6);
+    assert_float_equal(cx_row_cross_entropy(large, 2, 0), 0, 1e-6);
+    assert_float_equal(cx_row_cross_entropy(large, 2, 1), 1000, 1e-3);
+    assert_true(isnan(cx_row_cross_entropy(bad, 2, 0)));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_right),
+        cmocka_unit_test(test_cross_entropy),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
