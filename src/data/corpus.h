@@ -1,0 +1,36 @@
+/* A text corpus as one row of tokens per split, mapped, not read: texts of any size.
+ *
+ * `path` is a folder or a file. In a folder the splits are the files whose names contain
+ * "train", "valid" (or "dev", "val") and "test" (wiki.train.tokens, wiki.valid.raw, ...);
+ * of a missing validation or test file the last tenth (then the last tenth of the rest)
+ * of the training file takes the place. One plain file is cut: its first 90 %, 5 %, 5 %,
+ * at line ends. gzipped files (*.gz) are unpacked into the cache first.
+ *
+ * A vocabulary of 256 without a tokenizer are the bytes of the mapped files themselves.
+ * Else the tokens are made once and kept in the cache (data/cache.h). */
+#ifndef CX_DATA_CORPUS_H
+#define CX_DATA_CORPUS_H
+
+#include "data/bpe.h"
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct cx_corpus cx_corpus;
+
+/* `tokenizer`: what cx_bpe_read takes, or "": learned from the training split, with
+ * `entries` entries (from at most its first 64 MiB). `cache`: a folder, or "" for the
+ * usual one. CX_EDATA: missing, empty, a split of fewer than 2 tokens. */
+int cx_corpus_open(const char *path, int entries, const char *tokenizer, const char *cache,
+                   cx_corpus **out, cx_error *err);
+void cx_corpus_close(cx_corpus *c);
+int cx_corpus_entries(const cx_corpus *c); /* of the vocabulary */
+/* Tokens, and bytes of text that they stand for, of the training (0), validation (1) and
+ * test (2) split. */
+size_t cx_corpus_tokens(const cx_corpus *c, int split);
+size_t cx_corpus_bytes(const cx_corpus *c, int split);
+/* Tokens [first, first + n) of a split, which must be there. */
+void cx_corpus_copy(const cx_corpus *c, int split, size_t first, int n, int32_t *out);
+/* NULL for bytes without a tokenizer. Owned by the corpus. */
+const cx_bpe *cx_corpus_bpe(const cx_corpus *c);
+
+#endif
