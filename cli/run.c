@@ -95,6 +95,31 @@ static void print_step(void *context, int step, double lr, double train_loss, do
                      valid_loss);
 }
 
+/* Name and value, after `before` in JSON. */
+static void print_metric(const run *r, const char *before, const cx_task_metric *m, double value) {
+    if (r->json)
+        (void)printf("\"%s_%s\": ", before, m->name), print_value(value, false);
+    else if (m->share)
+        (void)printf("  %s %.2f %%", m->name, 100 * value);
+    else
+        (void)printf("  %s %.5g", m->name, value);
+}
+
+/* What a predictor that learns next to nothing reaches on the test split. */
+static void print_reference(const run *r) {
+    const cx_task_family *f = r->task->family;
+    double metric[CX_TASK_METRICS];
+    if (!f->reference)
+        return;
+    f->measure_reference(r->task, CX_SPLIT_TEST, metric);
+    if (!r->json)
+        (void)printf("%-10s  (of the test split)", f->reference);
+    for (int i = 0; i < CX_TASK_METRICS && f->metric[i].name; i++)
+        print_metric(r, f->reference, &f->metric[i], metric[i]);
+    if (!r->json)
+        (void)printf("\n");
+}
+
 /* Losses and the family's metrics, by split. */
 static void print_end(const run *r, const double loss[CX_SPLITS],
                       double metric[CX_SPLITS][CX_TASK_METRICS], double seconds) {
@@ -109,15 +134,11 @@ static void print_end(const run *r, const double loss[CX_SPLITS],
         else
             (void)printf("%-10s  loss %.5g", word[s], loss[s]);
         for (int i = 0; i < CX_TASK_METRICS && m[i].name; i++)
-            if (r->json)
-                (void)printf("\"%s_%s\": ", key[s], m[i].name), print_value(metric[s][i], false);
-            else if (m[i].share)
-                (void)printf("  %s %.2f %%", m[i].name, 100 * metric[s][i]);
-            else
-                (void)printf("  %s %.5g", m[i].name, metric[s][i]);
+            print_metric(r, key[s], &m[i], metric[s][i]);
         if (!r->json)
             (void)printf("\n");
     }
+    print_reference(r);
     if (r->json)
         (void)printf("\"seconds\": %.3f}\n", seconds);
     else
