@@ -23,8 +23,11 @@ typedef struct {
     const char *name;
     cx_graph *graph; /* of the task, where that is not NULL (then not owned) */
     cx_ref x, label, loss;
-    float *inputs;   /* [CX_BENCH_BATCHES][x_size] */
-    int32_t *labels; /* [CX_BENCH_BATCHES][label_size] */
+    int words;        /* x are integers below this; 0: numbers */
+    int classes;      /* labels are below this */
+    float *inputs;    /* [CX_BENCH_BATCHES][x_size] */
+    int32_t *indices; /* the same, where there are words */
+    int32_t *labels;  /* [CX_BENCH_BATCHES][label_size] */
     size_t x_size, label_size;
     cx_config *config; /* of `task` */
     cx_task *task;     /* whose step computes loss and gradient in one pass; else NULL */

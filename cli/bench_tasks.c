@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "tasks/layers.h"
+#include "tasks/recurrent_net.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,38 @@ static double build_cnn(cx_bench_task *t) {
     return 2.0 * B * 28 * 28 * 16 * 9;
 }
 
+/* The networks of the family sentences, and of algo. */
+static double build_lstm(cx_bench_task *t) {
+    static const cx_recurrent_net net = {.architecture = CX_LSTM,
+                                         .layers = 1,
+                                         .hidden = 64,
+                                         .vocabulary = 2000,
+                                         .inputs = 64,
+                                         .classes = 2};
+    cx_recurrent_refs r = cx_recurrent_net_build(&net, 32, 64, true, t->graph);
+    t->x = r.in[1];
+    t->label = r.labels;
+    t->loss = r.loss;
+    t->words = net.vocabulary;
+    t->classes = net.classes;
+    return 0; /* the gradient of the embedding is wanted */
+}
+
+static double build_gru(cx_bench_task *t) {
+    static const cx_recurrent_net net = {.architecture = CX_GRU,
+                                         .layers = 1,
+                                         .hidden = 64,
+                                         .inputs = 2,
+                                         .classes = 2,
+                                         .every_step = true};
+    cx_recurrent_refs r = cx_recurrent_net_build(&net, 32, 128, true, t->graph);
+    t->x = r.in[1];
+    t->label = r.labels;
+    t->loss = r.loss;
+    t->classes = net.classes;
+    return 2.0 * 32 * 128 * 2 * 3 * 64;
+}
+
 /* The noisy quadratic is the task family itself: its step is a pass of its own, which
  * draws the noise, too. */
 static int make_nqm(cx_bench_task *t, cx_error *err) {
@@ -60,8 +93,8 @@ typedef struct {
 } row;
 
 static const row rows[] = {
-    {"mlp", build_mlp, NULL}, {"cnn", build_cnn, NULL},    {"lstm", NULL, NULL},
-    {"gru", NULL, NULL},      {"transformer", NULL, NULL}, {"nqm", NULL, make_nqm},
+    {"mlp", build_mlp, NULL}, {"cnn", build_cnn, NULL},    {"lstm", build_lstm, NULL},
+    {"gru", build_gru, NULL}, {"transformer", NULL, NULL}, {"nqm", NULL, make_nqm},
     {"ncf", NULL, NULL},      {"resnet", NULL, NULL},      {"ctc", NULL, NULL},
 };
 enum { N_ROWS = sizeof rows / sizeof rows[0] };
@@ -73,18 +106,21 @@ const char *cx_bench_task_name(int i, bool *there) {
     return rows[i].name;
 }
 
-static int make_batches(cx_bench_task *t, int classes, cx_error *err) {
+static int make_batches(cx_bench_task *t, cx_error *err) {
     cx_shape x = cx_graph_shape(t->graph, t->x), y = cx_graph_shape(t->graph, t->label);
     t->x_size = cx_shape_size(&x);
     t->label_size = cx_shape_size(&y);
     t->inputs = cx_calloc(CX_BENCH_BATCHES * t->x_size, sizeof *t->inputs);
+    t->indices = cx_calloc(CX_BENCH_BATCHES * t->x_size, sizeof *t->indices);
     t->labels = cx_calloc(CX_BENCH_BATCHES * t->label_size, sizeof *t->labels);
-    if (!t->inputs || !t->labels)
+    if (!t->inputs || !t->indices || !t->labels)
         return cx_fail(err, CX_ENOMEM, "no memory for the batches of %s", t->name);
     cx_rng rng = cx_rng_make(CX_BENCH_SEED, 0, CX_STREAM_DATA);
     cx_rng_fill_uniform(&rng, t->inputs, CX_BENCH_BATCHES * t->x_size, 0, 1);
+    for (size_t i = 0; t->words && i < CX_BENCH_BATCHES * t->x_size; i++)
+        t->indices[i] = (int32_t)cx_rng_below(&rng, (uint32_t)t->words);
     for (size_t i = 0; i < CX_BENCH_BATCHES * t->label_size; i++)
-        t->labels[i] = (int32_t)cx_rng_below(&rng, (uint32_t)classes);
+        t->labels[i] = (int32_t)cx_rng_below(&rng, (uint32_t)t->classes);
     return CX_OK;
 }
 
@@ -117,12 +153,13 @@ int cx_bench_task_create(int i, cx_bench_task *t, cx_error *err) {
     t->graph = cx_graph_create();
     if (!t->graph)
         return cx_fail(err, CX_ENOMEM, "no memory for the network of %s", t->name);
+    t->classes = 10;
     double first = rows[i].build(t);
     rc = cx_graph_plan(t->graph, false, err);
     if (rc)
         return rc;
     t->flops = 3 * cx_graph_flops(t->graph) - first;
-    rc = make_batches(t, 10, err);
+    rc = make_batches(t, err);
     return rc ? rc : list_tensors(t, err);
 }
 
@@ -133,6 +170,7 @@ void cx_bench_task_destroy(cx_bench_task *t) {
         cx_graph_destroy(t->graph);
     free(t->config);
     free(t->inputs);
+    free(t->indices);
     free(t->labels);
     free(t->tensors);
     memset(t, 0, sizeof *t);
@@ -154,8 +192,12 @@ void cx_bench_task_forward(cx_bench_task *t, float *block, float *grads, uint32_
     }
     size_t b = step % CX_BENCH_BATCHES;
     cx_graph_bind(t->graph, block, grads);
-    memcpy(cx_graph_value(t->graph, t->x), t->inputs + b * t->x_size,
-           t->x_size * sizeof *t->inputs);
+    if (t->words)
+        memcpy(cx_graph_value_int(t->graph, t->x), t->indices + b * t->x_size,
+               t->x_size * sizeof *t->indices);
+    else
+        memcpy(cx_graph_value(t->graph, t->x), t->inputs + b * t->x_size,
+               t->x_size * sizeof *t->inputs);
     memcpy(cx_graph_value_int(t->graph, t->label), t->labels + b * t->label_size,
            t->label_size * sizeof *t->labels);
     cx_graph_forward(t->graph, CX_TRAIN, NULL);
