@@ -18,6 +18,7 @@ static const cx_option options[] = {
     {"--policy", "FILE", "let this policy choose (policy.safetensors of a run)"},
     {"--optimizer", "NAME", "adam, adamw, adamax, lamb, sgd, nesterov, rmsprop or ciao"},
     {"--lr", "X", "learning rate of the named optimizer"},
+    {"--weight-decay", "X", "weight decay of the named optimizer (default: its own)"},
     {"--schedule", "NAME", "its schedule: constant, linear, cosine, ... (default constant)"},
     {"--instance", "N", "which task of the distribution (default 0; see `sample`)"},
     {"--entry", "NAME", "the first task from there on whose family or name is NAME"},
@@ -183,6 +184,9 @@ static int show_optimizer(run *r, const cx_args *args, cx_error *err) {
     if (!rc)
         rc = cx_args_real(args, "--lr", 0, 1e6, hyper.value[CX_HYPER_LR], &hyper.value[CX_HYPER_LR],
                           err);
+    double *decay = &hyper.value[CX_HYPER_WEIGHT_DECAY];
+    if (!rc)
+        rc = cx_args_real(args, "--weight-decay", 0, 1e6, *decay, decay, err);
     if (!rc)
         rc = cx_control_run(&r->config, r->task, &rule, &hyper, schedule, r->task->inner_steps,
                             print_step, r, 20, &result, err);

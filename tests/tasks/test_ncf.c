@@ -103,8 +103,9 @@ static void test_rows_of_an_epoch(void **state) {
     set(&spec, "batch_size", BATCH);
     live l = make(&spec);
     seen rows = rows_of(&l);
-    int held_out = 0, moved = 0;
+    int held_out = 0, moved = 0, again = 0;
     static int32_t first[TRAIN * (1 + NEGATIVES)];
+    static bool drawn[MADE_USERS][MADE_ITEMS]; /* in the first epoch */
     for (uint32_t epoch = 0; epoch < EPOCHS; epoch++) {
         int ones[TRAIN] = {0}, zeros[MADE_USERS] = {0};
         for (uint32_t s = 0; s < TRAIN * (1 + NEGATIVES) / BATCH; s++) {
@@ -117,8 +118,11 @@ static void test_rows_of_an_epoch(void **state) {
                 assert_true(rows.target[i] == (p >= 0 ? 1.0f : 0.0f));
                 if (p >= 0)
                     ones[p]++;
-                else
+                else {
                     zeros[u]++;
+                    again += epoch == 1 && drawn[u][item];
+                    drawn[u][item] = drawn[u][item] || epoch == 0;
+                }
                 held_out += item == (int32_t)ratings->target[1][u] ||
                             item == (int32_t)ratings->target[2][u];
                 int32_t *was = &first[s * BATCH + (uint32_t)i], now = u << 16 | item;
@@ -133,6 +137,8 @@ static void test_rows_of_an_epoch(void **state) {
     }
     double draws = EPOCHS * TRAIN * NEGATIVES, p = 2.0 / (ratings->items - (MADE_PER_USER - 2));
     assert_true(fabs(held_out - draws * p) < 5 * sqrt(draws * p));
+    /* 30 of 120 items each, anew: 1 - (119 / 120)^30 = 22 % again */
+    assert_true(again > MADE_USERS * 30 * 0.15 && again < MADE_USERS * 30 * 0.3);
     assert_true(moved > (EPOCHS - 1) * TRAIN * (1 + NEGATIVES) * 9 / 10);
     drop_live(&l);
 }
