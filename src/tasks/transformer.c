@@ -31,7 +31,7 @@ typedef struct {
 
 static cx_ref param(const builder *b, const char *name, cx_shape shape, cx_init init,
                     double value) {
-    char full[64];
+    char full[96];
     (void)snprintf(full, sizeof full, "%s%s", b->prefix, name);
     return cx_graph_param(b->g, full, shape, init, value);
 }
