@@ -73,4 +73,31 @@ for _ in $(seq 100); do [ -s "$work/second/episodes.jsonl" ] && break; sleep 0.1
 timeout 120 build/coxswain status "$work/second" --follow --json >"$work/followed" || fail "--follow: exit $?"
 wait
 tail -n 1 "$work/followed" | python3 -c 'import json, sys; o = json.loads(sys.stdin.read()); assert o["finished"], o' || fail "followed to the end"
+# what a policy saw and did
+build/coxswain run tests/mpi/tiny.yaml --policy "$work/second/policy.safetensors" --trace "$work/trace.jsonl" --json >"$work/log" 2>/dev/null || fail "--trace"
+python3 - "$work" <<'P' || fail "the trace"
+import json, sys
+work = sys.argv[1]
+trace = [json.loads(l) for l in open(work + "/trace.jsonl")]
+shown = [json.loads(l) for l in open(work + "/log")][:-1]
+assert len(trace) == len(shown) > 1
+previous = None
+for k, (t, s) in enumerate(zip(trace, shown)):
+    assert t["outer_step"] == s["outer_step"] == k
+    for (name, head), choice in zip(t["actions"].items(), s["choice"]):
+        assert head["choice"] == choice and abs(sum(head["probabilities"]) - 1) < 1e-6
+        assert head["probabilities"][choice] == max(head["probabilities"])
+        if previous and "factors" in head:
+            want = previous["hyper"][name] * head["factors"][choice]
+            got = t["hyper"][name]
+            bound = got <= 1.01e-8 or got >= 0.099 # where the product is cut
+            assert bound or abs(got - want) <= 1e-6 * want, (name, got, want)
+    assert t["hyper"]["lr"] > 0 and len(t["observations"]) > 50
+    assert (t["features"]["log_noise_scale"] is None) == (k == 0)
+    if previous: assert t["valid_loss_before"] == previous["valid_loss"]
+    previous = t
+P
+build/coxswain run tests/mpi/tiny.yaml --policy "$work/second/policy.safetensors" --trace /dev/full >/dev/null 2>"$work/log"
+[ $? = 1 ] && grep -q "cannot write the trace" "$work/log" || fail "--trace on a full disk"
+build/coxswain run tests/mpi/tiny.yaml --optimizer adam --lr 0.01 --trace "$work/x" >/dev/null 2>&1; [ $? = 2 ] || fail "--trace without a policy"
 echo ok
