@@ -56,8 +56,7 @@ static int choose(char *have, const char *found, int split, cx_error *err) {
                    swap ? found : have, swap ? have : found, split_name[split]);
 }
 
-static int look_at(char have[CX_SPLIT_FILES][PATH_MAX], const char *folder, const char *name,
-                   cx_error *err) {
+static int look_at(char have[][PATH_MAX], const char *folder, const char *name, cx_error *err) {
     char path[PATH_MAX];
     struct stat st;
     int split = split_of_name(name);
@@ -76,7 +75,7 @@ static int look_at(char have[CX_SPLIT_FILES][PATH_MAX], const char *folder, cons
     return CX_OK;
 }
 
-int cx_split_files_find(const char *folder, char path[CX_SPLIT_FILES][PATH_MAX], cx_error *err) {
+int cx_split_files_find(const char *folder, char path[][PATH_MAX], cx_error *err) {
     for (int s = 0; s < CX_SPLIT_FILES; s++)
         path[s][0] = 0;
     DIR *dir = opendir(folder);

@@ -9,9 +9,9 @@
 
 enum { CX_SPLIT_FILES = 3 };
 
-/* Hidden files and folders in it are passed over. A split without a file has an empty path;
- * of a file and the same one gzipped the plain one is taken. CX_EDATA: no such folder, no
- * training file, two files of one split, a name with words of two. */
-int cx_split_files_find(const char *folder, char path[CX_SPLIT_FILES][PATH_MAX], cx_error *err);
+/* path [CX_SPLIT_FILES][PATH_MAX]. Hidden files and folders in it are passed over. A split without
+ * a file has an empty path; of a file and the same one gzipped the plain one is taken. CX_EDATA: no
+ * such folder, no training file, two files of one split, a name with words of two. */
+int cx_split_files_find(const char *folder, char path[][PATH_MAX], cx_error *err);
 
 #endif
