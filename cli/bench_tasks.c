@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "tasks/layers.h"
+#include "tasks/recurrent_net.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,6 +85,35 @@ static double build_ncf(cx_bench_task *t) {
     return 0;
 }
 
+/* The networks of the families sentences and algo. */
+static double build_lstm(cx_bench_task *t) {
+    static const cx_recurrent_net net = {.architecture = CX_LSTM,
+                                         .layers = 1,
+                                         .hidden = 64,
+                                         .vocabulary = 2000,
+                                         .inputs = 64,
+                                         .classes = 2};
+    cx_recurrent_refs r = cx_recurrent_net_build(&net, 32, 64, true, t->graph);
+    (void)note(t, r.in[1], true, 0, net.vocabulary - 1);
+    (void)note(t, r.labels, true, 0, net.classes - 1);
+    t->loss = r.loss;
+    return 0; /* the embedding has a gradient */
+}
+
+static double build_gru(cx_bench_task *t) {
+    static const cx_recurrent_net net = {.architecture = CX_GRU,
+                                         .layers = 1,
+                                         .hidden = 64,
+                                         .inputs = 2,
+                                         .classes = 2,
+                                         .every_step = true};
+    cx_recurrent_refs r = cx_recurrent_net_build(&net, 32, 128, true, t->graph);
+    (void)note(t, r.in[1], false, 0, 1);
+    (void)note(t, r.labels, true, 0, net.classes - 1);
+    t->loss = r.loss;
+    return 2.0 * 32 * 128 * 2 * 3 * 64;
+}
+
 /* The noisy quadratic is the task family itself: its step is a pass of its own, which
  * draws the noise, too. */
 static int make_nqm(cx_bench_task *t, cx_error *err) {
@@ -110,8 +140,8 @@ typedef struct {
 } row;
 
 static const row rows[] = {
-    {"mlp", build_mlp, NULL}, {"cnn", build_cnn, NULL},    {"lstm", NULL, NULL},
-    {"gru", NULL, NULL},      {"transformer", NULL, NULL}, {"nqm", NULL, make_nqm},
+    {"mlp", build_mlp, NULL}, {"cnn", build_cnn, NULL},    {"lstm", build_lstm, NULL},
+    {"gru", build_gru, NULL}, {"transformer", NULL, NULL}, {"nqm", NULL, make_nqm},
     {"ncf", build_ncf, NULL}, {"resnet", NULL, NULL},      {"ctc", NULL, NULL},
 };
 enum { N_ROWS = sizeof rows / sizeof rows[0] };
