@@ -11,6 +11,8 @@
     X(cx_family_images)                                                                            \
     X(cx_family_text)                                                                              \
     X(cx_family_gpt2)                                                                              \
+    X(cx_family_algo)                                                                              \
+    X(cx_family_sentences)                                                                         \
     X(cx_family_ncf)
 
 #define X(family)                                                                                  \
