@@ -3,20 +3,19 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "data/bpe_parts.h"
+#include "data/split_files.h"
 #include "data/textfile.h"
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 enum { TRAIN, VALID, TEST, SPLITS };
 
 static const char *const split_name[SPLITS] = {"training", "validation", "test"};
+_Static_assert((int)SPLITS == (int)CX_SPLIT_FILES, "the same three");
 
 typedef struct {
     const cx_mapped *file; /* of the corpus */
@@ -31,85 +30,6 @@ struct cx_corpus {
     part split[SPLITS];
     cx_bpe *bpe; /* NULL: bytes */
 };
-
-/* The split that a word of a file's name stands for, or -1. */
-static int split_of_word(const char *word, size_t size) {
-    static const struct {
-        const char *word;
-        int split;
-    } table[] = {{"train", TRAIN}, {"training", TRAIN}, {"valid", VALID}, {"validation", VALID},
-                 {"val", VALID},   {"dev", VALID},      {"test", TEST},   {"testing", TEST}};
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
-        if (strlen(table[i].word) == size && strncasecmp(word, table[i].word, size) == 0)
-            return table[i].split;
-    return -1;
-}
-
-/* The split that a file's name stands for; -1: none; -2: more than one. */
-static int split_of_name(const char *name) {
-    int split = -1;
-    for (const char *p = name; *p;) {
-        size_t size = 0;
-        while (isalpha((unsigned char)p[size]))
-            size++;
-        int s = split_of_word(p, size);
-        if (s >= 0 && split >= 0 && s != split)
-            return -2;
-        if (s >= 0)
-            split = s;
-        p += size > 0 ? size : 1;
-    }
-    return split;
-}
-
-/* Both are files of one split: that which is the other unpacked, or neither. */
-static int choose(char *have, const char *found, int split, cx_error *err) {
-    size_t a = strlen(have), b = strlen(found);
-    if (a == b + 3 && strncmp(have, found, b) == 0 && strcmp(have + b, ".gz") == 0) {
-        memcpy(have, found, b + 1);
-        return CX_OK;
-    }
-    if (b == a + 3 && strncmp(have, found, a) == 0 && strcmp(found + a, ".gz") == 0)
-        return CX_OK;
-    bool swap = strcmp(have, found) > 0; /* the same message whatever the folder's order */
-    return cx_fail(err, CX_EDATA, "%s and %s: both look like the %s file; keep one in the folder",
-                   swap ? found : have, swap ? have : found, split_name[split]);
-}
-
-static int look_at(cx_corpus *c, const char *folder, const char *name, cx_error *err) {
-    char path[PATH_MAX];
-    struct stat st;
-    int split = split_of_name(name);
-    if (name[0] == '.' || split == -1)
-        return CX_OK;
-    int rc = cx_path(path, sizeof path, err, "%s/%s", folder, name);
-    if (rc)
-        return rc;
-    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
-        return CX_OK;
-    if (split < 0)
-        return cx_fail(err, CX_EDATA, "%s: the name has words of more than one split", path);
-    if (c->path[split][0])
-        return choose(c->path[split], path, split, err);
-    memcpy(c->path[split], path, sizeof path);
-    return CX_OK;
-}
-
-static int find_files(cx_corpus *c, const char *folder, cx_error *err) {
-    DIR *dir = opendir(folder);
-    if (!dir)
-        return cx_fail(err, CX_EDATA, "%s: cannot open the folder: %s", folder, strerror(errno));
-    int rc = CX_OK;
-    for (struct dirent *e; !rc && (e = readdir(dir));)
-        rc = look_at(c, folder, e->d_name, err);
-    (void)closedir(dir);
-    if (!rc && !c->path[TRAIN][0])
-        rc = cx_fail(err, CX_EDATA,
-                     "%s: no training file: one with the word \"train\" in its name is right, such "
-                     "as wiki.train.tokens",
-                     folder);
-    return rc;
-}
 
 /* A place to cut text[begin .. end) near `at`: after a line end in the half of what follows
  * or of what comes before; where no line ends there, between two characters. */
@@ -166,7 +86,8 @@ static int open_texts(cx_corpus *c, const char *path, const char *cache, cx_erro
         return cx_fail(err, CX_EDATA, "%s: %s", path[0] ? path : "(no path is given)",
                        strerror(errno));
     bool folder = S_ISDIR(st.st_mode);
-    rc = folder ? find_files(c, path, err) : cx_path(c->path[0], PATH_MAX, err, "%s", path);
+    rc = folder ? cx_split_files_find(path, c->path, err)
+                : cx_path(c->path[0], PATH_MAX, err, "%s", path);
     for (int s = 0; !rc && s < SPLITS; s++) {
         if (c->path[s][0])
             rc = cx_textfile_open(c->path[s], cache, &c->file[s], err);
