@@ -94,10 +94,9 @@ static void test_desk(void **state) {
 static void test_lhopt(void **state) {
     (void)state;
     static const char *const overrides[] = {"tasks.1={family: nqm, outer_steps: 8}",
-                                            "tasks.5={family: nqm, outer_steps: 8}",
-                                            "tasks.6={family: nqm, outer_steps: 8}"};
+                                            "tasks.5={family: nqm, outer_steps: 8}"};
     cx_error err;
-    assert_ok(read_config("configs/lhopt.yaml", overrides, 3, &err));
+    assert_ok(read_config("configs/lhopt.yaml", overrides, 2, &err));
     assert_int_equal(config.registers, 3);
     assert_int_equal(config.heads[CX_HYPER_LR].n, 7);
     assert_int_equal(config.ppo.buffer_episodes, 768);
