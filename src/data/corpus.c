@@ -110,10 +110,10 @@ static const size_t encoded_bytes = (size_t)4 << 20;  /* at a time */
  * make from it. */
 static int part_key(const part *p, uint64_t more, uint64_t *key, cx_error *err) {
     static const uint64_t version = 1;
-    int rc = cx_cache_key_file(p->path, key, err);
-    const uint64_t facts[] = {version, *key, p->begin, p->end, more};
-    if (!rc)
-        *key = cx_hash(facts, sizeof facts, 0);
+    uint64_t file = 0;
+    int rc = cx_cache_key_file(p->path, &file, err);
+    const uint64_t facts[] = {version, file, p->begin, p->end, more};
+    *key = cx_hash(facts, sizeof facts, 0);
     return rc;
 }
 
