@@ -21,7 +21,6 @@ typedef struct {
     void *match; /* PCRE2's data of one match */
     const unsigned char *text;
     size_t size, at;
-    size_t window;     /* end of what PCRE2 is shown */
     size_t begin, end; /* of the last match; begin > at: bytes that no match covers */
 } cx_bpe_walk;
 

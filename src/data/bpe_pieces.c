@@ -13,8 +13,11 @@ static const char pattern_text[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+|
                                    " ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
 /* PCRE2 without its compiler to machine code looks for invalid UTF-8 in all that it is
- * shown, at every match: it is shown little. */
-static const size_t window_bytes = 1024;
+ * shown, at every match: it is shown little, and more only for a long piece. */
+static const size_t window_bytes = 256;
+/* A match that ends this far from the end of what is shown is that of the whole text: a
+ * space that it left to the next piece, and the character that it looked at behind it. */
+static const size_t margin_bytes = 8;
 
 struct cx_bpe_pattern {
     pcre2_code *code;
@@ -64,21 +67,31 @@ void cx_bpe_walk_stop(cx_bpe_walk *w) {
     w->match = NULL;
 }
 
-int cx_bpe_walk_next(cx_bpe_walk *w, size_t *begin, size_t *end, cx_error *err) {
-    if (w->at >= w->end && w->at < w->size) {
-        if (w->at >= w->window)
-            w->window = w->at + cx_bpe_chunk(w->text + w->at, w->size - w->at, window_bytes);
-        int rc =
-            pcre2_match(w->pattern->code, w->text + w->at, w->window - w->at, 0, 0, w->match, NULL);
-        if (rc == PCRE2_ERROR_NOMATCH) {
-            w->begin = w->end = w->window;
-        } else if (rc < 0) {
+/* Looks for the next match, w->begin and w->end. */
+static int find_match(cx_bpe_walk *w, cx_error *err) {
+    for (size_t window = window_bytes;; window *= 4) {
+        size_t left = w->size - w->at, shown = left < window ? left : window;
+        int rc = pcre2_match(w->pattern->code, w->text + w->at, shown, 0, 0, w->match, NULL);
+        if (rc == PCRE2_ERROR_NOMATCH) { /* no character, but for one cut off at the end */
+            w->begin = w->end = w->at + (shown == left ? shown : shown - margin_bytes);
+            return CX_OK;
+        }
+        if (rc < 0)
             return fail_pcre2(err, rc);
-        } else {
-            const PCRE2_SIZE *range = pcre2_get_ovector_pointer(w->match);
+        const PCRE2_SIZE *range = pcre2_get_ovector_pointer(w->match);
+        if (shown == left || range[1] + margin_bytes <= shown) {
             w->begin = w->at + range[0];
             w->end = w->at + range[1];
+            return CX_OK;
         }
+    }
+}
+
+int cx_bpe_walk_next(cx_bpe_walk *w, size_t *begin, size_t *end, cx_error *err) {
+    if (w->at >= w->end && w->at < w->size) {
+        int rc = find_match(w, err);
+        if (rc)
+            return rc;
     }
     *begin = w->at;
     w->at = w->at < w->begin ? w->at + 1 : w->end; /* uncovered bytes: each a piece */

@@ -62,6 +62,43 @@ static void test_pieces(void **state) {
     assert_pieces("\xE2\x82", "\xE2|\x82");
 }
 
+/* PCRE2 sees a text piece by piece: letters, spaces and a word of every length around what
+ * it sees at a time, in characters of 1 to 4 bytes. */
+static void test_pieces_of_any_length(void **state) {
+    (void)state;
+    static const char *const letter[] = {"a", "\xC3\xA9", "\xE4\xB8\x80", "\xF0\x90\x8C\xB0"};
+    static const char *const space[] = {" ", "\xC2\xA0", "\xE3\x80\x80", "\n"};
+    unsigned char text[2048];
+    for (size_t k = 0; k < 4; k++)
+        for (size_t letters = 1; letters < 300; letters += letters < 40 ? 13 : 1) {
+            size_t spaces = letters % 7 + (letters % 3 == 0 ? 240 / strlen(space[k]) : 0), n = 0,
+                   at = 0;
+            size_t pieces = 0, want[8] = {0};
+            for (size_t i = 0; i < letters; i++, n += strlen(letter[k]))
+                memcpy(text + n, letter[k], strlen(letter[k]));
+            want[pieces++] = n;
+            for (size_t i = 0; i < spaces; i++, n += strlen(space[k]))
+                memcpy(text + n, space[k], strlen(space[k]));
+            if (spaces > 1)
+                want[pieces++] = (spaces - 1) * strlen(space[k]);
+            if (spaces > 0 && k > 0) /* only a plain space goes with the word */
+                want[pieces++] = strlen(space[k]);
+            else if (spaces == 0)
+                pieces--;
+            want[pieces] += spaces > 0 && k == 0;
+            for (size_t i = 0; i < 3; i++, n += strlen(letter[k]))
+                memcpy(text + n, letter[k], strlen(letter[k]));
+            want[pieces++] += 3 * strlen(letter[k]);
+            ref_text t = ref_pieces(text, n);
+            assert_int_equal(t.n, n + pieces);
+            for (size_t i = 0; i < pieces; i++) {
+                at += want[i];
+                assert_int_equal(t.token[at++], -1);
+            }
+            free(t.token);
+        }
+}
+
 /* Counted by hand. */
 static void test_learned_merges(void **state) {
     (void)state;
@@ -322,6 +359,7 @@ static void test_decoding_refuses_other_tokens(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_pieces_of_any_length),
         cmocka_unit_test(test_learned_merges),
         cmocka_unit_test(test_learning_agrees_with_the_book),
         cmocka_unit_test(test_encoding_agrees_with_the_book),

@@ -230,6 +230,15 @@ static void test_gpt2_ranks(void **state) {
     b = read_ok(text_path("gpt2"));
     TOKENS(b, "the", 83, 258);
     cx_bpe_free(b);
+    /* a merge is made everywhere before the next, which here would undo the second "he" */
+    const char early[] = "he h\nh e\n";
+    n = (size_t)snprintf(more, sizeof more, "%.*s, \"heh\": 264}", (int)vocab_size - 1, vocab);
+    (void)text_write("gpt2/vocab.json", more, n);
+    (void)text_write("gpt2/merges.txt", early, strlen(early));
+    b = read_ok(text_path("gpt2"));
+    TOKENS(b, "hehe", 258, 258);
+    TOKENS(b, "heh", 264);
+    cx_bpe_free(b);
 }
 
 /* vocab.json with `from` replaced by `to` */
