@@ -71,8 +71,8 @@ static void test_pieces_of_any_length(void **state) {
     unsigned char text[2048];
     for (size_t k = 0; k < 4; k++)
         for (size_t letters = 1; letters < 300; letters += letters < 40 ? 13 : 1) {
-            size_t spaces = letters % 7 + (letters % 3 == 0 ? 240 / strlen(space[k]) : 0), n = 0,
-                   at = 0;
+            size_t around = letters % 3 == 0 ? 256 / strlen(space[k]) - 10 : 0;
+            size_t spaces = letters % 14 + around, n = 0, at = 0;
             size_t pieces = 0, want[8] = {0};
             for (size_t i = 0; i < letters; i++, n += strlen(letter[k]))
                 memcpy(text + n, letter[k], strlen(letter[k]));
