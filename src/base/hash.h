@@ -2,9 +2,12 @@
 #ifndef CX_BASE_HASH_H
 #define CX_BASE_HASH_H
 
+#include "base/span.h"
 #include <stddef.h>
 #include <stdint.h>
 
 uint64_t cx_hash(const void *data, size_t size, uint64_t seed);
+/* The same number as of all the pieces in one. */
+uint64_t cx_hash_spans(const cx_span *spans, int n, uint64_t seed);
 
 #endif
