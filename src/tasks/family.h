@@ -10,7 +10,9 @@
     X(cx_family_nqm)                                                                               \
     X(cx_family_images)                                                                            \
     X(cx_family_text)                                                                              \
-    X(cx_family_gpt2)
+    X(cx_family_gpt2)                                                                              \
+    X(cx_family_algo)                                                                              \
+    X(cx_family_sentences)
 
 #define X(family)                                                                                  \
     extern const cx_task_family family;                                                            \
