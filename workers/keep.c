@@ -20,7 +20,7 @@ int cx_keep_write(const char *path, const char *identity, const cx_inner_run *ru
     const int64_t steps = run->steps_done;
     size_t size[PIECES];
     measure(run, extra, size);
-    const cx_span pieces[PIECES] = {
+    const cx_slice pieces[PIECES] = {
         [STEPS] = {&steps, size[STEPS]},
         [EXTRA] = {extra.data, size[EXTRA]},
         [BLOCK] = {run->block, size[BLOCK]},

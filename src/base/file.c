@@ -76,7 +76,7 @@ int cx_file_sync_dir(const char *path, cx_error *err) {
 }
 
 /* What could be written of a piece; errno says why it is not all. */
-static size_t write_span(int fd, const cx_span *span) {
+static size_t write_slice(int fd, const cx_slice *span) {
     size_t done = 0;
     while (done < span->size) {
         ssize_t n = write(fd, (const unsigned char *)span->data + done, span->size - done);
@@ -89,14 +89,14 @@ static size_t write_span(int fd, const cx_span *span) {
     return done;
 }
 
-static int write_synced(const char *path, const cx_span *spans, int n, cx_error *err) {
+static int write_synced(const char *path, const cx_slice *slices, int n, cx_error *err) {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return cx_fail(err, CX_EIO, "%s: cannot create: %s", path, strerror(errno));
     size_t done = 0, size = 0;
     for (int i = 0; i < n; i++) {
-        size += spans[i].size;
-        done += write_span(fd, &spans[i]);
+        size += slices[i].size;
+        done += write_slice(fd, &slices[i]);
         if (done < size) {
             int cause = errno;
             (void)close(fd);
@@ -115,15 +115,15 @@ static int write_synced(const char *path, const cx_span *spans, int n, cx_error 
 }
 
 int cx_file_replace(const char *path, const void *data, size_t size, cx_error *err) {
-    return cx_file_replace_spans(path, &(cx_span){data, size}, 1, err);
+    return cx_file_replace_slices(path, &(cx_slice){data, size}, 1, err);
 }
 
-int cx_file_replace_spans(const char *path, const cx_span *spans, int n, cx_error *err) {
+int cx_file_replace_slices(const char *path, const cx_slice *slices, int n, cx_error *err) {
     char tmp[PATH_MAX], dir[PATH_MAX];
     int rc = cx_path(tmp, sizeof tmp, err, "%s.tmp", path);
     if (rc)
         return rc;
-    rc = write_synced(tmp, spans, n, err);
+    rc = write_synced(tmp, slices, n, err);
     if (rc) {
         (void)unlink(tmp);
         return rc;

@@ -7,11 +7,11 @@ uint64_t cx_hash(const void *data, size_t size, uint64_t seed) {
     return XXH3_64bits_withSeed(data, size, seed);
 }
 
-uint64_t cx_hash_spans(const cx_span *spans, int n, uint64_t seed) {
+uint64_t cx_hash_slices(const cx_slice *slices, int n, uint64_t seed) {
     XXH3_state_t state;
     (void)XXH3_64bits_reset_withSeed(&state, seed);
     for (int i = 0; i < n; i++)
-        if (spans[i].size > 0)
-            (void)XXH3_64bits_update(&state, spans[i].data, spans[i].size);
+        if (slices[i].size > 0)
+            (void)XXH3_64bits_update(&state, slices[i].data, slices[i].size);
     return XXH3_64bits_digest(&state);
 }

@@ -58,22 +58,22 @@ static char *header_text(const cx_tensor *tensors, int n_tensors, const cx_tenso
 }
 
 static int write_file(const char *path, const cx_tensor *tensors, int n_tensors,
-                      const cx_tensor_note *notes, int n_notes, cx_span *spans, cx_error *err) {
+                      const cx_tensor_note *notes, int n_notes, cx_slice *slices, cx_error *err) {
     enum { LENGTH, HEADER, PADDING, FIRST };
     for (int i = 0; i < n_tensors; i++)
-        spans[FIRST + i] = (cx_span){tensors[i].data, tensors[i].size * sizeof(float)};
-    char *header =
-        header_text(tensors, n_tensors, notes, n_notes, cx_hash_spans(spans + FIRST, n_tensors, 0));
+        slices[FIRST + i] = (cx_slice){tensors[i].data, tensors[i].size * sizeof(float)};
+    char *header = header_text(tensors, n_tensors, notes, n_notes,
+                               cx_hash_slices(slices + FIRST, n_tensors, 0));
     if (!header)
         return cx_fail(err, CX_EFORMAT,
                        "%s: not written: no memory, or a text of its header is not UTF-8", path);
     size_t size = strlen(header);
     uint64_t length = (size + 7) / 8 * 8; /* data start aligned */
-    spans[LENGTH] = (cx_span){&length, sizeof length};
-    spans[HEADER] = (cx_span){header, size};
-    spans[PADDING] = (cx_span){"        ", (size_t)length - size};
+    slices[LENGTH] = (cx_slice){&length, sizeof length};
+    slices[HEADER] = (cx_slice){header, size};
+    slices[PADDING] = (cx_slice){"        ", (size_t)length - size};
     int rc = length <= CX_SAFETENSORS_HEADER_MAX
-                 ? cx_file_replace_spans(path, spans, FIRST + n_tensors, err)
+                 ? cx_file_replace_slices(path, slices, FIRST + n_tensors, err)
                  : cx_fail(err, CX_EFORMAT, "%s: not written: a header of %zu bytes (limit %d)",
                            path, size, CX_SAFETENSORS_HEADER_MAX);
     free(header);
@@ -86,10 +86,10 @@ int cx_safetensors_write(const char *path, const cx_tensor *tensors, int n_tenso
         if (!all_finite(tensors[i].data, tensors[i].size))
             return cx_fail(err, CX_ESTATE, "%s: not written: %s holds a number that is not finite",
                            path, tensors[i].name);
-    cx_span *spans = calloc((size_t)n_tensors + 3, sizeof *spans);
-    if (!spans)
+    cx_slice *slices = calloc((size_t)n_tensors + 3, sizeof *slices);
+    if (!slices)
         return cx_fail(err, CX_ENOMEM, "%s: no memory for a list of %d tensors", path, n_tensors);
-    int rc = write_file(path, tensors, n_tensors, notes, n_notes, spans, err);
-    free(spans);
+    int rc = write_file(path, tensors, n_tensors, notes, n_notes, slices, err);
+    free(slices);
     return rc;
 }

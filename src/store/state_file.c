@@ -15,23 +15,23 @@ typedef struct {
     uint64_t size, hash;    /* of all that follows: the text, then the pieces */
 } state_header;
 
-int cx_state_file_write(const char *path, const char *identity, const cx_span *pieces, int n,
+int cx_state_file_write(const char *path, const char *identity, const cx_slice *pieces, int n,
                         cx_error *err) {
-    cx_span all[CX_STATE_PIECES_MAX + 2];
+    cx_slice all[CX_STATE_PIECES_MAX + 2];
     state_header h = {.version = STATE_VERSION, .identity_size = strlen(identity) + 1};
     if (n > CX_STATE_PIECES_MAX)
         return cx_fail(err, CX_ESTATE, "%s: not written: %d pieces; at most %d", path, n,
                        CX_STATE_PIECES_MAX);
     memcpy(h.magic, state_magic, sizeof h.magic);
-    all[0] = (cx_span){&h, sizeof h};
-    all[1] = (cx_span){identity, (size_t)h.identity_size};
+    all[0] = (cx_slice){&h, sizeof h};
+    all[1] = (cx_slice){identity, (size_t)h.identity_size};
     h.size = h.identity_size;
     for (int i = 0; i < n; i++) {
         all[i + 2] = pieces[i];
         h.size += pieces[i].size;
     }
-    h.hash = cx_hash_spans(all + 1, n + 1, 0);
-    return cx_file_replace_spans(path, all, n + 2, err);
+    h.hash = cx_hash_slices(all + 1, n + 1, 0);
+    return cx_file_replace_slices(path, all, n + 2, err);
 }
 
 /* The first line in which two texts differ; CX_ECONFIG. */

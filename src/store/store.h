@@ -3,7 +3,7 @@
 #define CX_STORE_STORE_H
 
 #include "base/error.h"
-#include "base/span.h"
+#include "base/slice.h"
 #include "data/cache.h"
 #include "policy/network.h"
 #include "policy/reward.h"
@@ -60,7 +60,7 @@ int cx_checkpoint_read(const char *dir, uint64_t number, const char *name, void 
  * (magic "CXST", version, sizes, hash), a text that says whose state it is ("name value"
  * lines), and the bytes. Written atomically, from where they lie. */
 enum { CX_STATE_PIECES_MAX = 14 };
-int cx_state_file_write(const char *path, const char *identity, const cx_span *pieces, int n,
+int cx_state_file_write(const char *path, const char *identity, const cx_slice *pieces, int n,
                         cx_error *err);
 typedef struct {
     bool found;                             /* false: there is no such file */

@@ -28,7 +28,7 @@ static int tear_down(void **state) {
 
 static void write_good(void) {
     cx_error err;
-    const cx_span pieces[] = {{first, 10}, {NULL, 0}, {second, 3}};
+    const cx_slice pieces[] = {{first, 10}, {NULL, 0}, {second, 3}};
     assert_ok(cx_state_file_write(path, identity, pieces, 3, &err));
 }
 
@@ -109,7 +109,7 @@ static void test_damage(void **state) {
 static void test_cannot_write(void **state) {
     (void)state;
     cx_error err = {0};
-    const cx_span piece = {first, 10};
+    const cx_slice piece = {first, 10};
     assert_int_equal(cx_state_file_write("/nowhere/state", identity, &piece, 1, &err), CX_EIO);
     assert_non_null(strstr(err.message, "/nowhere/state"));
 }
@@ -120,8 +120,8 @@ static void test_hash_of_pieces(void **state) {
     for (size_t i = 0; i < sizeof x; i++)
         x[i] = (unsigned char)(i * i >> 3);
     for (size_t cut = 0; cut <= sizeof x; cut += 37) {
-        const cx_span pieces[] = {{x, cut}, {NULL, 0}, {x + cut, sizeof x - cut}};
-        assert_true(cx_hash_spans(pieces, 3, 5) == cx_hash(x, sizeof x, 5));
+        const cx_slice pieces[] = {{x, cut}, {NULL, 0}, {x + cut, sizeof x - cut}};
+        assert_true(cx_hash_slices(pieces, 3, 5) == cx_hash(x, sizeof x, 5));
     }
 }
 
