@@ -12,7 +12,8 @@
     X(cx_family_text)                                                                              \
     X(cx_family_gpt2)                                                                              \
     X(cx_family_algo)                                                                              \
-    X(cx_family_sentences)
+    X(cx_family_sentences)                                                                         \
+    X(cx_family_ncf)
 
 #define X(family)                                                                                  \
     extern const cx_task_family family;                                                            \
