@@ -150,6 +150,8 @@ static int prepare_inner(episode *e, cx_error *err) {
     else
         rc = cx_inner_run_create(e->r->config, k->task, &e->r->rule, &k->inner, err);
     e->inner = k->inner;
+    if (!rc)
+        rc = cx_inner_run_mark(e->inner, err); /* so that later marks cannot fail */
     return rc;
 }
 
@@ -307,7 +309,7 @@ static void apply_choice(episode *e, int k) {
 static void advance(episode *e) {
     cx_run_state *s = &e->state;
     const cx_task *task = e->inner->task;
-    cx_inner_run_mark(e->inner);
+    (void)cx_inner_run_mark(e->inner, NULL);
     s->previous_param_norm = cx_inner_run_norm(e->inner);
     int before = e->inner->steps_done;
     e->diverged = !cx_inner_run_advance(e->inner, task->inner_steps / task->outer_steps);
