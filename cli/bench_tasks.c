@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "tasks/layers.h"
+#include "tasks/resnet_net.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,16 @@ static double build_cnn(cx_bench_task *t) {
     return 2.0 * B * 28 * 28 * 16 * 9;
 }
 
+static double build_resnet(cx_bench_task *t) {
+    enum { B = 64 };
+    const cx_resnet net = {.depth = 8, .side = 32, .classes = 10, .width = 1};
+    cx_resnet_refs r = cx_resnet_build(&net, B, true, t->graph);
+    t->x = r.x;
+    t->label = r.labels;
+    t->loss = r.loss;
+    return 2.0 * B * 32 * 32 * 16 * 27;
+}
+
 /* The noisy quadratic is the task family itself: its step is a pass of its own, which
  * draws the noise, too. */
 static int make_nqm(cx_bench_task *t, cx_error *err) {
@@ -60,9 +71,9 @@ typedef struct {
 } row;
 
 static const row rows[] = {
-    {"mlp", build_mlp, NULL}, {"cnn", build_cnn, NULL},    {"lstm", NULL, NULL},
-    {"gru", NULL, NULL},      {"transformer", NULL, NULL}, {"nqm", NULL, make_nqm},
-    {"ncf", NULL, NULL},      {"resnet", NULL, NULL},      {"ctc", NULL, NULL},
+    {"mlp", build_mlp, NULL}, {"cnn", build_cnn, NULL},       {"lstm", NULL, NULL},
+    {"gru", NULL, NULL},      {"transformer", NULL, NULL},    {"nqm", NULL, make_nqm},
+    {"ncf", NULL, NULL},      {"resnet", build_resnet, NULL}, {"ctc", NULL, NULL},
 };
 enum { N_ROWS = sizeof rows / sizeof rows[0] };
 
