@@ -9,6 +9,10 @@
 #define CX_FAMILY_TABLE(X)                                                                         \
     X(cx_family_nqm)                                                                               \
     X(cx_family_images)                                                                            \
+    X(cx_family_text)                                                                              \
+    X(cx_family_gpt2)                                                                              \
+    X(cx_family_algo)                                                                              \
+    X(cx_family_sentences)                                                                         \
     X(cx_family_resnet)
 
 #define X(family)                                                                                  \
