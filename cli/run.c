@@ -20,6 +20,7 @@ static const cx_option options[] = {
     {"--policy", "FILE", "let this policy choose (policy.safetensors of a run)"},
     {"--optimizer", "NAME", "adam, adamw, adamax, lamb, sgd, nesterov, rmsprop or ciao"},
     {"--lr", "X", "learning rate of the named optimizer"},
+    {"--weight-decay", "X", "weight decay of the named optimizer (default: its own)"},
     {"--schedule", "NAME", "its schedule: constant, linear, cosine, ... (default constant)"},
     {"--instance", "N", "which task of the distribution (default 0; see `sample`)"},
     {"--entry", "NAME", "the first task from there on whose family or name is NAME"},
@@ -102,6 +103,31 @@ static void print_step(void *context, int step, double lr, double train_loss, do
                      valid_loss);
 }
 
+/* Name and value, after `before` in JSON. */
+static void print_metric(const run *r, const char *before, const cx_task_metric *m, double value) {
+    if (r->json)
+        (void)printf("\"%s_%s\": ", before, m->name), print_value(value, false);
+    else if (m->share)
+        (void)printf("  %s %.2f %%", m->name, 100 * value);
+    else
+        (void)printf("  %s %.5g", m->name, value);
+}
+
+/* What a predictor that learns next to nothing reaches on the test split. */
+static void print_reference(const run *r) {
+    const cx_task_family *f = r->task->family;
+    double metric[CX_TASK_METRICS];
+    if (!f->reference)
+        return;
+    f->measure_reference(r->task, CX_SPLIT_TEST, metric);
+    if (!r->json)
+        (void)printf("%-10s  (of the test split)", f->reference);
+    for (int i = 0; i < CX_TASK_METRICS && f->metric[i].name; i++)
+        print_metric(r, f->reference, &f->metric[i], metric[i]);
+    if (!r->json)
+        (void)printf("\n");
+}
+
 /* Losses and the family's metrics, by split. */
 static void print_end(const run *r, const double loss[CX_SPLITS],
                       double metric[CX_SPLITS][CX_TASK_METRICS], double seconds) {
@@ -116,15 +142,11 @@ static void print_end(const run *r, const double loss[CX_SPLITS],
         else
             (void)printf("%-10s  loss %.5g", word[s], loss[s]);
         for (int i = 0; i < CX_TASK_METRICS && m[i].name; i++)
-            if (r->json)
-                (void)printf("\"%s_%s\": ", key[s], m[i].name), print_value(metric[s][i], false);
-            else if (m[i].share)
-                (void)printf("  %s %.2f %%", m[i].name, 100 * metric[s][i]);
-            else
-                (void)printf("  %s %.5g", m[i].name, metric[s][i]);
+            print_metric(r, key[s], &m[i], metric[s][i]);
         if (!r->json)
             (void)printf("\n");
     }
+    print_reference(r);
     if (r->json)
         (void)printf("\"seconds\": %.3f}\n", seconds);
     else
@@ -177,6 +199,9 @@ static int show_optimizer(run *r, const cx_args *args, cx_error *err) {
     if (!rc)
         rc = cx_args_real(args, "--lr", 0, 1e6, hyper.value[CX_HYPER_LR], &hyper.value[CX_HYPER_LR],
                           err);
+    double *decay = &hyper.value[CX_HYPER_WEIGHT_DECAY];
+    if (!rc)
+        rc = cx_args_real(args, "--weight-decay", 0, 1e6, *decay, decay, err);
     if (!rc)
         rc = cx_control_run(&r->config, r->task, &rule, &hyper, schedule, r->task->inner_steps,
                             print_step, r, 20, &result, err);

@@ -13,6 +13,7 @@
     X(cx_family_gpt2)                                                                              \
     X(cx_family_algo)                                                                              \
     X(cx_family_sentences)                                                                         \
+    X(cx_family_ncf)                                                                               \
     X(cx_family_resnet)
 
 #define X(family)                                                                                  \
