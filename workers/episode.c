@@ -157,6 +157,8 @@ static int prepare_inner(episode *e, cx_error *err) {
     else
         rc = cx_inner_run_create(e->r->config, k->task, &e->r->rule, &k->inner, err);
     e->inner = k->inner;
+    if (!rc)
+        rc = cx_inner_run_mark(e->inner, err); /* so that later marks cannot fail */
     return rc;
 }
 
@@ -316,7 +318,7 @@ static void apply_choice(episode *e, int k) {
 static void advance(episode *e) {
     cx_run_state *s = &e->state;
     const cx_task *task = e->inner->task;
-    cx_inner_run_mark(e->inner);
+    (void)cx_inner_run_mark(e->inner, NULL);
     s->previous_param_norm = cx_inner_run_norm(e->inner);
     int before = e->inner->steps_done;
     double start = e->extra ? cx_clock_cpu() : 0;
@@ -354,6 +356,9 @@ static int outer_steps(episode *e, cx_piece_function piece, void *context, cx_er
         if (rc)
             return rc;
         cx_run_state seen = e->state;
+        double features[CX_FEATURE_COUNT];
+        memcpy(features, e->features, sizeof features);
+        seen.features = features;
         apply_choice(e, k);
         k++;
         e->t->result.steps = k;
@@ -361,14 +366,18 @@ static int outer_steps(episode *e, cx_piece_function piece, void *context, cx_er
             break; /* the policy had its chance to load a register */
         advance(e);
         if (e->r->watch) {
-            cx_outer_step_view view = {k - 1,
-                                       &seen,
-                                       &e->r->heads,
-                                       e->choice,
-                                       &e->state.hyper,
-                                       e->state.train_loss,
-                                       e->state.valid_loss,
-                                       e->features};
+            size_t row = (size_t)k - 1;
+            cx_outer_step_view view = {.outer_step = k - 1,
+                                       .state = &seen,
+                                       .obs = e->t->obs + row * (size_t)e->t->n_obs,
+                                       .heads = &e->r->heads,
+                                       .logits = e->r->logits,
+                                       .mask = e->t->mask + row * (size_t)e->t->n_logits,
+                                       .choice = e->choice,
+                                       .hyper = &e->state.hyper,
+                                       .train_loss = e->state.train_loss,
+                                       .valid_loss = e->state.valid_loss,
+                                       .features = e->features};
             e->r->watch(e->r->watch_context, &view);
         }
         if (piece && k - sent >= e->r->config->workers.chunk_steps) {

@@ -39,6 +39,10 @@ typedef struct {
     /* All splits are one: losses are the expectation itself, and none can be overfitted. */
     bool one_split;
     cx_task_metric metric[CX_TASK_METRICS];
+    /* A predictor that learns next to nothing, to compare metrics with: its name, and what
+     * it reaches on all of a split. NULL: none. */
+    const char *reference;
+    void (*measure_reference)(const cx_task *task, cx_split split, double metric[CX_TASK_METRICS]);
     /* Checks all entries of this family in the configuration and puts into the store
      * every data set that they can draw. NULL: the family needs none. Called once per
      * store, where there is at least one such entry. */

@@ -20,6 +20,12 @@ cfg 's/updates: 60/updates: -6/; s/seed: 5/sed: 5/'
 "$cox" check "$work/c.yaml" >"$work/log" 2>&1
 [ $? = 2 ] && grep -q updates "$work/log" && grep -q sed "$work/log" || fail "check: $(cat "$work/log")"
 
+# what is held out for evaluation is not trained on by accident, whatever its data
+cfg 's/family: nqm/family: gpt2/; /inner_per_outer\|dimension\|conditioning\|noise/d'
+expect 2 "tasks.0 (gpt2).*held out.*allow_held_out" "$cox" train "$work/c.yaml" --out "$work/x" -j 1
+expect 2 "tasks.0 (gpt2).*data.gpt2 is empty" "$cox" train "$work/c.yaml" --out "$work/x" -j 1 --set allow_held_out=true --set tasks.0.vocabulary=256
+expect 2 "heads" "$cox" check "$work/c.yaml" --set data.gpt2="$root/README.md" --set tasks.0.vocabulary=256 --set tasks.0.heads=7
+
 # data: missing, truncated, wrong magic
 images=/usr/share/datasets/fashion-mnist
 cat >"$work/i.yaml" <<Y

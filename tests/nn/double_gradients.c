@@ -56,6 +56,7 @@ static void fill(char kind, cx_real *x, int n, cx_rng *rng) {
 
 static void seed_output(rig *r, cx_ref ref) {
     assert_true(ref >= 0);
+    cx_graph_keep(r->g, ref); /* or attention weights and last states had no gradient */
     r->seeds[r->n_seeds++] = ref;
 }
 

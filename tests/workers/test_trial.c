@@ -99,8 +99,13 @@ static void test_rule(void **state) {
     assert_ok(cx_rule_named("adamw", &rule, &hyper, &err));
     hyper.value[CX_HYPER_LR] = 0.03;
     assert_ok(cx_episode_runner_task(f->runner, &f->spec, &task, &err));
-    assert_ok(cx_control_run(&f->config, task, &rule, &hyper, CX_SCHEDULE_cosine, 42, NULL, NULL, 0,
-                             &c, &err));
+    const cx_control_plan plan = {.config = &f->config,
+                                  .task = task,
+                                  .rule = &rule,
+                                  .hyper = &hyper,
+                                  .schedule = CX_SCHEDULE_cosine,
+                                  .steps = 42};
+    assert_ok(cx_control_run(&plan, &c, &err));
     cx_trial_result r = run(f, &j, NULL);
     for (int s = 0; s < CX_SPLITS; s++)
         assert_true(r.loss[CX_PARAMS_AVERAGED][s] == c.loss[s]);
