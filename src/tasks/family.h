@@ -13,7 +13,8 @@
     X(cx_family_gpt2)                                                                              \
     X(cx_family_algo)                                                                              \
     X(cx_family_sentences)                                                                         \
-    X(cx_family_ncf)
+    X(cx_family_ncf)                                                                               \
+    X(cx_family_resnet)
 
 #define X(family)                                                                                  \
     extern const cx_task_family family;                                                            \
