@@ -8,7 +8,8 @@
 /* The order is the numbering of cx_task_spec.family: new rows go to the end. */
 #define CX_FAMILY_TABLE(X)                                                                         \
     X(cx_family_nqm)                                                                               \
-    X(cx_family_images)
+    X(cx_family_images)                                                                            \
+    X(cx_family_speech)
 
 #define X(family)                                                                                  \
     extern const cx_task_family family;                                                            \
