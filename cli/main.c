@@ -18,6 +18,7 @@ static const cx_command commands[] = {
     {"sample", cx_cmd_sample, "print tasks drawn from a distribution"},
     {"status", cx_cmd_status, "where a run stands, from its files"},
     {"report", cx_cmd_report, "one HTML page about a run"},
+    {"export", cx_cmd_export, "a run's updates as CSV or for TensorBoard"},
     {"bench", cx_cmd_bench, "time of an inner step for fixed tasks"},
     {"replay", cx_cmd_replay, "replay recorded optimizer traces and operator vectors"},
     {"version", cx_cmd_version, "version, build, MPI and BLAS"},

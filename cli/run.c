@@ -5,9 +5,11 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "cli/load.h"
+#include "cli/trace.h"
 #include "workers/baseline.h"
 #include "workers/control.h"
 #include "workers/episode.h"
+#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -23,6 +25,7 @@ static const cx_option options[] = {
     {"--entry", "NAME", "the first task from there on whose family or name is NAME"},
     {"--sample", NULL, "sample the actions instead of taking the likeliest"},
     {"--compare", NULL, "a table: the policy, tuned Adam and AdamW, the static control"},
+    {"--trace", "FILE", "with --policy: write what it saw and did as JSON lines"},
     {"--out", "DIR", "with --compare: also write DIR/closing.json for `report`"},
     {"--set", "KEY=VALUE", "override a key of the configuration; may be repeated"},
     {"--json", NULL, "one JSON object a line"},
@@ -45,6 +48,8 @@ typedef struct {
     cx_baseline baseline;
     uint64_t instance;
     bool json;
+    FILE *trace;
+    cx_error trace_fault; /* the first one */
 } run;
 
 static void print_value(double x, bool last) {
@@ -59,7 +64,9 @@ static void print_number(const char *name, double x, bool last) {
 }
 
 static void print_decision(void *context, const cx_outer_step_view *v) {
-    const run *r = context;
+    run *r = context;
+    if (r->trace && !r->trace_fault.code)
+        (void)cx_trace_write(r->trace, &r->config, v, &r->trace_fault);
     if (r->json) {
         (void)printf("{\"outer_step\": %d, ", v->outer_step);
         for (int h = 0; h < CX_HYPER_COUNT; h++)
@@ -137,10 +144,18 @@ static int run_policy(run *r, bool sample, cx_watch_function watch, cx_episode_r
     return cx_episode_run(r->runner, &job, r->policy, NULL, NULL, result, extra, err);
 }
 
-static int show_policy(run *r, bool sample, cx_error *err) {
+static int show_policy(run *r, const cx_args *args, cx_error *err) {
     cx_episode_result result;
     cx_episode_extra extra;
-    int rc = run_policy(r, sample, print_decision, &result, &extra, err);
+    const char *path = cx_args_value(args, "--trace");
+    r->trace = path ? fopen(path, "w") : NULL;
+    if (path && !r->trace)
+        return cx_fail(err, CX_EIO, "--trace %s: cannot create: %s", path, strerror(errno));
+    int rc = run_policy(r, cx_args_has(args, "--sample"), print_decision, &result, &extra, err);
+    if (r->trace && fclose(r->trace) != 0 && !r->trace_fault.code)
+        (void)cx_fail(&r->trace_fault, CX_EIO, "cannot write: %s", strerror(errno));
+    if (!rc && r->trace_fault.code)
+        rc = cx_fail(err, r->trace_fault.code, "--trace %s: %s", path, r->trace_fault.message);
     if (rc)
         return rc;
     if (result.end == CX_END_DIVERGED)
@@ -357,6 +372,8 @@ static int prepare(run *r, const cx_args *args, cx_error *err) {
         return cx_fail(err, CX_EUSAGE, "give either --policy FILE or --optimizer NAME");
     if (cx_args_has(args, "--compare") && !policy)
         return cx_fail(err, CX_EUSAGE, "--compare wants --policy FILE");
+    if (cx_args_has(args, "--trace") && (!policy || cx_args_has(args, "--compare")))
+        return cx_fail(err, CX_EUSAGE, "--trace wants --policy FILE, without --compare");
     r->json = cx_args_has(args, "--json");
     int rc = cx_load_config(args, &r->config, NULL, err);
     if (!rc && policy)
@@ -389,7 +406,7 @@ int cx_cmd_run(int argc, char **argv) {
         if (!rc && cx_args_has(&args, "--compare"))
             rc = compare(r, &args, &err);
         else if (!rc && r->policy)
-            rc = show_policy(r, cx_args_has(&args, "--sample"), &err);
+            rc = show_policy(r, &args, &err);
         else if (!rc)
             rc = show_optimizer(r, &args, &err);
     }

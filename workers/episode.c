@@ -342,6 +342,9 @@ static int outer_steps(episode *e, cx_piece_function piece, void *context, cx_er
         if (rc)
             return rc;
         cx_run_state seen = e->state;
+        double features[CX_FEATURE_COUNT];
+        memcpy(features, e->features, sizeof features);
+        seen.features = features;
         apply_choice(e, k);
         k++;
         e->t->result.steps = k;
@@ -349,13 +352,17 @@ static int outer_steps(episode *e, cx_piece_function piece, void *context, cx_er
             break; /* the policy had its chance to load a register */
         advance(e);
         if (e->r->watch) {
-            cx_outer_step_view view = {k - 1,
-                                       &seen,
-                                       &e->r->heads,
-                                       e->choice,
-                                       &e->state.hyper,
-                                       e->state.train_loss,
-                                       e->state.valid_loss};
+            size_t row = (size_t)k - 1;
+            cx_outer_step_view view = {.outer_step = k - 1,
+                                       .state = &seen,
+                                       .obs = e->t->obs + row * (size_t)e->t->n_obs,
+                                       .heads = &e->r->heads,
+                                       .logits = e->r->logits,
+                                       .mask = e->t->mask + row * (size_t)e->t->n_logits,
+                                       .choice = e->choice,
+                                       .hyper = &e->state.hyper,
+                                       .train_loss = e->state.train_loss,
+                                       .valid_loss = e->state.valid_loss};
             e->r->watch(e->r->watch_context, &view);
         }
         if (piece && k - sent >= e->r->config->workers.chunk_steps) {

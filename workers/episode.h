@@ -35,7 +35,10 @@ typedef int (*cx_piece_function)(void *context, const cx_trajectory *t, int firs
 typedef struct {
     int outer_step;
     const cx_run_state *state; /* what was seen before it */
+    const float *obs;          /* as the networks saw it, cx_privileged_size numbers */
     const cx_heads *heads;
+    const float *logits;       /* zeros where nothing but chance or a rule chose */
+    const unsigned char *mask; /* 0: not allowed */
     const int *choice;
     const cx_hyper *hyper; /* after the choice */
     double train_loss, valid_loss;

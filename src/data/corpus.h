@@ -1,10 +1,12 @@
 /* A text corpus as one row of tokens per split, mapped, not read: texts of any size.
  *
- * `path` is a folder or a file. In a folder the splits are the files whose names contain
- * "train", "valid" (or "dev", "val") and "test" (wiki.train.tokens, wiki.valid.raw, ...);
- * of a missing validation or test file the last tenth (then the last tenth of the rest)
- * of the training file takes the place. One plain file is cut: its first 90 %, 5 %, 5 %,
- * at line ends. gzipped files (*.gz) are unpacked into the cache first.
+ * `path` is a folder or a file. In a folder the splits are the files with one of these
+ * words in their names, between other characters than letters (wiki.train.tokens,
+ * ptb-valid.txt): train, training; valid, validation, val, dev; test, testing. Of a missing
+ * test file the last tenth of the training file takes the place, then of a missing
+ * validation file the last tenth of the rest. One plain file is cut: its first 90 %, 5 %,
+ * 5 %. All cuts are at line ends where there are any near. gzipped files (*.gz) are
+ * unpacked into the cache first.
  *
  * A vocabulary of 256 without a tokenizer are the bytes of the mapped files themselves.
  * Else the tokens are made once and kept in the cache (data/cache.h). */

@@ -9,6 +9,8 @@
 #define CX_FAMILY_TABLE(X)                                                                         \
     X(cx_family_nqm)                                                                               \
     X(cx_family_images)                                                                            \
+    X(cx_family_text)                                                                              \
+    X(cx_family_gpt2)                                                                              \
     X(cx_family_speech)
 
 #define X(family)                                                                                  \
