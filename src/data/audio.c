@@ -11,6 +11,7 @@ enum { CHANNELS_MAX = 64, BLOCK = 4096, MELS_MAX = 1024 };
 /* What integers beyond -1 .. 1 in a float file may reach; its square stays far from
  * overflow in all that follows. */
 static const float sample_max = 1e5f;
+static const double least_deviation = 1e-6; /* -120 dB; one step of 24 bits is 1e-7 */
 
 /* --- reading --- */
 
@@ -104,6 +105,21 @@ int cx_audio_read(const char *path, cx_audio *out, cx_error *err) {
 void cx_audio_free(cx_audio *a) {
     free(a->samples);
     memset(a, 0, sizeof *a);
+}
+
+void cx_audio_level(cx_audio *a) {
+    double sum = 0, power = 0;
+    for (size_t i = 0; i < a->count; i++)
+        sum += a->samples[i];
+    double mean = sum / (double)a->count;
+    for (size_t i = 0; i < a->count; i++)
+        power += (a->samples[i] - mean) * (a->samples[i] - mean);
+    double scale = power > 0 ? sqrt((double)a->count / power) : 0;
+    /* what rounding leaves of a constant is no sound */
+    if (!(scale * least_deviation <= 1))
+        scale = 0;
+    for (size_t i = 0; i < a->count; i++)
+        a->samples[i] = (float)(scale * (a->samples[i] - mean));
 }
 
 /* --- features --- */

@@ -3,14 +3,17 @@
  * Reading is libsndfile's: WAV, FLAC, and what else it knows, in any sample format;
  * several channels are averaged into one.
  *
+ * Loudness is the microphone's: features are taken of recordings whose mean is 0 and whose
+ * mean power is 1 (cx_audio_level).
+ *
  * Features: windows of 25 ms every 10 ms, the last ones filled up with zeros, so that no
  * sample is lost and a single one gives a frame; periodic Hann window w; power
  * |DFT|^2 / sum(w^2) at the least power of two that is twice the window or more (white
  * noise of variance v has mean power v in every bin); triangular filters; natural log of
- * (filtered power + 1e-6, that is -60 dB). The filters' corners are equally spaced on
- * HTK's mel scale, mel(f) = 2595 log10(1 + f / 700), from 20 Hz to half the sample rate;
- * the triangles are straight over frequency in Hz, with peak 1 (librosa: htk=True,
- * norm=None). */
+ * (filtered power + 1e-4: what lies 40 dB below the recording's mean power is silence). The
+ * filters' corners are equally spaced on HTK's mel scale, mel(f) = 2595 log10(1 + f / 700), from 20
+ * Hz to half the sample rate; the triangles are straight over frequency in Hz, with peak 1
+ * (librosa: htk=True, norm=None). */
 #ifndef CX_DATA_AUDIO_H
 #define CX_DATA_AUDIO_H
 
@@ -25,7 +28,7 @@ enum {
     CX_LOGMEL_WINDOW_MS = 25,
     CX_LOGMEL_HOP_MS = 10
 };
-#define CX_LOGMEL_FLOOR 1e-6
+#define CX_LOGMEL_FLOOR 1e-4
 #define CX_LOGMEL_LOW_HZ 20.0
 
 typedef struct {
@@ -38,6 +41,8 @@ typedef struct {
  * out of bounds, cut short, or (float formats) a sample that is not finite or absurd. */
 int cx_audio_read(const char *path, cx_audio *out, cx_error *err);
 void cx_audio_free(cx_audio *a);
+/* Takes off the mean and scales to a mean power of 1; silence stays silence. */
+void cx_audio_level(cx_audio *a);
 
 /* A filter: weight[0 .. count-1] of the bins from `first` on. */
 typedef struct {

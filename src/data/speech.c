@@ -91,6 +91,7 @@ static int make_utterances(maker *m, FILE *file, cx_error *err) {
             return rc;
         rc = check_rate(m, item->path, audio.rate, err);
         m->first[i] = m->tail.frames;
+        cx_audio_level(&audio);
         if (!rc)
             rc = make_frames(m, &audio, item->group, file, err);
         cx_audio_free(&audio);

@@ -18,9 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const center_words[] = {"none", "level", "bands", NULL};
-enum { CENTER_NONE, CENTER_LEVEL, CENTER_BANDS };
-
 /* clang-format off */
 #define SPEECH_PARAMS(X) \
     CX_COMMON_PARAMS(X) \
@@ -33,10 +30,10 @@ enum { CENTER_NONE, CENTER_LEVEL, CENTER_BANDS };
     X(MELS, "mels", NULL, 4, CX_SPEECH_MELS_MAX, 40, true, "mel bands") \
     X(STACK, "stack", NULL, 1, 8, 3, true, "frames of 10 ms that make one time step of the network") \
     X(FRAMES, "frames", NULL, 1, 60000, 100, true, "longest training utterance; longer ones are left out of training") \
-    X(CENTER, "center", center_words, 0, 0, CENTER_NONE, true, "taken off an utterance: nothing, its mean, each band's mean") \
     X(TIME_MASK, "time_mask", NULL, 0, 1000, 0, true, "training: up to so many frames in a row are blanked out") \
     X(BAND_MASK, "band_mask", NULL, 0, CX_SPEECH_MELS_MAX, 0, true, "training: up to so many bands in a row are blanked out") \
     X(BAND_SHIFT, "band_shift", NULL, 0, 16, 0, false, "training: spectra are moved by up to so many bands, up or down") \
+    X(COLOR, "color", NULL, 0, 5, 0, false, "training: up to so much (in log power) is added to the low, middle and high bands, up or down") \
     X(STRETCH, "stretch", NULL, 0, 0.5, 0, false, "training: time runs faster or slower by up to this share") \
     X(HELD_OUT, "held_out", NULL, 0, 9999, 0, true, "which speakers are the test split (data/speech.h); 0: the last ones")
 /* clang-format on */
@@ -77,14 +74,13 @@ typedef struct {
     const cx_speech *set;
     const cx_speech_cut *cut;
     cx_speech_net net;
-    int mels, stack, center;
-    int time_mask, band_mask;
-    double band_shift, stretch;
+    int mels, stack, time_mask, band_mask;
+    double band_shift, stretch, color;
     pass train, eval, longest;  /* longest.graph NULL: nothing is longer than `frames` */
     uint32_t *usable, n_usable; /* training utterances */
     cx_permute order[3];        /* in which each split is evaluated */
     cx_epochs epochs;
-    float *offset;    /* [mels] what is taken off the frames of one utterance */
+    float *offset;    /* [mels] of the utterance that is put into a pass */
     uint8_t *decoded; /* [steps of the longest] */
     int *row;         /* scratch of the edit distance */
 } speech_task;
@@ -258,11 +254,11 @@ static int create(const cx_task_spec *spec, const cx_config *config, const cx_da
     task->own = t;
     t->mels = (int)v[MELS];
     t->stack = (int)v[STACK];
-    t->center = (int)v[CENTER];
     t->time_mask = (int)v[TIME_MASK];
     t->band_mask = (int)v[BAND_MASK];
     t->band_shift = v[BAND_SHIFT];
     t->stretch = v[STRETCH];
+    t->color = v[COLOR];
     int rc = find_data(spec, store, t, err);
     if (rc)
         return rc;
@@ -299,10 +295,12 @@ static void destroy(cx_task *task) {
 /* --- utterances as the network's input --- */
 
 /* How one utterance is heard; training draws it anew each time. */
+enum { KNOTS = 4 };
 typedef struct {
     int frames;         /* it comes to */
     double rate, shift; /* source frames of one frame; bands */
     int mask_from, mask_frames, mask_band, mask_bands;
+    double color[KNOTS]; /* added to the log power: straight lines over the bands */
 } hearing;
 
 static hearing plain(const speech_task *t, uint32_t u) {
@@ -312,8 +310,8 @@ static hearing plain(const speech_task *t, uint32_t u) {
 static hearing augmented(const speech_task *t, uint32_t u, uint64_t seed, uint64_t position) {
     hearing h = plain(t, u);
     cx_rng rng = cx_rng_make(seed, position, CX_STREAM_DATA);
-    double draw[6];
-    for (int i = 0; i < 6; i++)
+    double draw[6 + KNOTS];
+    for (int i = 0; i < 6 + KNOTS; i++)
         draw[i] = cx_rng_uniform(&rng);
     double rate = exp((2 * draw[0] - 1) * log1p(t->stretch));
     int frames = (int)ceil(h.frames / rate);
@@ -327,29 +325,18 @@ static hearing augmented(const speech_task *t, uint32_t u, uint64_t seed, uint64
     h.mask_from = (int)(draw[3] * h.frames);
     h.mask_bands = (int)(draw[4] * (t->band_mask + 1));
     h.mask_band = (int)(draw[5] * t->mels);
+    for (int i = 0; i < KNOTS; i++)
+        h.color[i] = t->color * (2 * draw[6 + i] - 1);
     return h;
 }
 
-/* What is taken off each band: the split's mean, and what the utterance itself has. */
-static void find_offset(const speech_task *t, uint32_t u) {
-    const int16_t *x = cx_speech_features(t->set, u);
-    int n = (int)cx_speech_frames(t->set, u), mels = t->mels;
-    memcpy(t->offset, t->cut->mean, (size_t)mels * sizeof *t->offset);
-    if (t->center == CENTER_NONE)
-        return;
-    double own = 0, usual = 0;
-    for (int k = 0; k < mels; k++) {
-        int64_t sum = 0;
-        for (int f = 0; f < n; f++)
-            sum += x[f * mels + k];
-        double mean = (double)CX_SPEECH_UNIT * (double)sum / n;
-        own += mean / mels;
-        usual += (double)t->cut->mean[k] / mels;
-        if (t->center == CENTER_BANDS)
-            t->offset[k] = (float)mean;
+/* What is taken off each band: the training split's mean, without the coloring. */
+static void find_offset(const speech_task *t, const hearing *h) {
+    for (int k = 0; k < t->mels; k++) {
+        double at = (double)(KNOTS - 1) * k / t->mels;
+        const double *c = h->color + (int)at;
+        t->offset[k] = (float)(t->cut->mean[k] - c[0] - (at - (int)at) * (c[1] - c[0]));
     }
-    for (int k = 0; k < mels && t->center == CENTER_LEVEL; k++)
-        t->offset[k] += (float)(own - usual);
 }
 
 static double clamped(double x, int last) {
@@ -392,7 +379,7 @@ static void put_utterance(const speech_task *t, pass *p, int b, uint32_t u, cons
     int steps = steps_of(h->frames, t->stack), length = cx_speech_length(t->cut, u);
     for (int s = 0; s < p->size.steps; s++)
         memset(x + (size_t)s * stride, 0, in * sizeof *x);
-    find_offset(t, u);
+    find_offset(t, h);
     for (int f = 0; f < h->frames; f++)
         put_frame(t, u, h, f,
                   x + (size_t)(f / t->stack) * stride + (size_t)(f % t->stack * t->mels));

@@ -40,14 +40,10 @@ static void test_formats(void **state) {
     static const struct {
         int format;
         double tolerance;
-    } rows[] = {{SF_FORMAT_WAV | SF_FORMAT_PCM_U8, 0.02},
-                {SF_FORMAT_WAV | SF_FORMAT_PCM_16, 1e-4},
-                {SF_FORMAT_WAV | SF_FORMAT_PCM_24, 1e-6},
-                {SF_FORMAT_WAV | SF_FORMAT_PCM_32, 1e-6},
-                {SF_FORMAT_WAV | SF_FORMAT_FLOAT, 0},
-                {SF_FORMAT_WAV | SF_FORMAT_DOUBLE, 0},
-                {SF_FORMAT_WAV | SF_FORMAT_ULAW, 0.03},
-                {SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 1e-4},
+    } rows[] = {{SF_FORMAT_WAV | SF_FORMAT_PCM_U8, 0.02}, {SF_FORMAT_WAV | SF_FORMAT_PCM_16, 1e-4},
+                {SF_FORMAT_WAV | SF_FORMAT_PCM_24, 1e-6}, {SF_FORMAT_WAV | SF_FORMAT_PCM_32, 1e-6},
+                {SF_FORMAT_WAV | SF_FORMAT_FLOAT, 0},     {SF_FORMAT_WAV | SF_FORMAT_DOUBLE, 0},
+                {SF_FORMAT_WAV | SF_FORMAT_ULAW, 0.03},   {SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 1e-4},
                 {SF_FORMAT_FLAC | SF_FORMAT_PCM_24, 1e-6}};
     fill_noise(x, N, 0.2, 1);
     for (int i = 0; i < N; i++) { /* channels whose mean is x, but neither of which is */
@@ -227,7 +223,7 @@ static void test_filters(void **state) {
 
 /* Log-mel power of a frame by the definition of the Fourier transform. */
 static double by_hand(const cx_logmel *m, const float *x, size_t n, size_t start, int k) {
-    double sum = 1e-6, energy = 0;
+    double sum = CX_LOGMEL_FLOOR, energy = 0;
     for (int i = 0; i < m->window; i++)
         energy += pow(0.5 - 0.5 * cos(2 * M_PI * i / m->window), 2);
     for (int b = 0; b <= m->size / 2; b++) {
@@ -300,7 +296,7 @@ static void test_noise_is_flat(void **state) {
     for (size_t f = 0; f < frames; f++) {
         cx_logmel_frame(m, x, N, f, out);
         for (int k = 0; k < 40; k++)
-            mean[k] += (exp(out[k]) - 1e-6) / (double)frames;
+            mean[k] += (exp(out[k]) - CX_LOGMEL_FLOOR) / (double)frames;
     }
     for (int k = 0; k < 40; k++) {
         double sum = 0;
@@ -312,13 +308,42 @@ static void test_noise_is_flat(void **state) {
     cx_logmel_destroy(m);
 }
 
+static void test_level(void **state) {
+    (void)state;
+    static float x[5000];
+    fill_noise(x, 5000, 0.01, 7);
+    for (int k = 0; k < 2; k++) { /* however loud, and whatever is added to all samples */
+        cx_audio a = {.samples = x, .count = 5000, .rate = 8000};
+        double sum = 0, power = 0;
+        float before = x[77];
+        cx_audio_level(&a);
+        for (int i = 0; i < 5000; i++) {
+            sum += x[i];
+            power += x[i] * x[i];
+        }
+        assert_true(fabs(sum / 5000) < 1e-6 && fabs(power / 5000 - 1) < 1e-5);
+        if (k == 1)
+            assert_true(fabs(x[77] - (before - 3) / 40) < 1e-4);
+        for (int i = 0; i < 5000; i++)
+            x[i] = 40 * x[i] + 3;
+    }
+    for (int n = 1; n <= 5000; n += 4999) { /* a constant is silence */
+        for (int i = 0; i < n; i++)
+            x[i] = 0.1f;
+        cx_audio a = {.samples = x, .count = (size_t)n, .rate = 8000};
+        cx_audio_level(&a);
+        for (int i = 0; i < n; i++)
+            assert_true(fabsf(x[i]) == 0);
+    }
+}
+
 static void test_silence_and_short_ones(void **state) {
     (void)state;
     float x[1000] = {0}, out[40];
     cx_logmel *m = plan(8000, 40); /* windows of 200 every 80 */
     cx_logmel_frame(m, x, 1000, 3, out);
     for (int k = 0; k < 40; k++)
-        assert_true(fabs(out[k] - log(1e-6)) < 1e-5);
+        assert_true(fabs(out[k] - log(1e-4)) < 1e-5);
     static const size_t lengths[][2] = {{1, 1}, {200, 1}, {201, 2}, {280, 2}, {281, 3}, {1000, 11}};
     for (int i = 0; i < 6; i++) {
         size_t n = lengths[i][0], frames = lengths[i][1];
@@ -368,6 +393,7 @@ int main(void) {
         cmocka_unit_test(test_against_the_definition),
         cmocka_unit_test(test_tones_peak_in_their_band),
         cmocka_unit_test(test_noise_is_flat),
+        cmocka_unit_test(test_level),
         cmocka_unit_test(test_silence_and_short_ones),
         cmocka_unit_test(test_plan_faults),
     };

@@ -135,6 +135,7 @@ static void test_fsdd(void **state) {
         cx_audio a; /* the features are those of data/audio.h */
         assert_ok(cx_audio_read(cx_speech_path(s, u), &a, &err));
         assert_int_equal(cx_speech_frames(s, u), cx_logmel_frames(m, a.count));
+        cx_audio_level(&a);
         for (uint32_t f = 0; f < cx_speech_frames(s, u); f++) {
             float frame[MELS];
             cx_logmel_frame(m, a.samples, a.count, f, frame);

@@ -77,6 +77,11 @@ static int tear_down(void **state) {
     return cx_file_remove_all(folder, NULL);
 }
 
+/* What training draws anew for each utterance, or batch. */
+enum { DRAWN = 6 };
+static const char *const drawn[DRAWN] = {"dropout",   "stretch",   "band_shift",
+                                         "time_mask", "band_mask", "color"};
+
 static cx_task_spec small(uint64_t seed) {
     cx_task_spec spec = make_spec("speech", seed);
     set(&spec, "mels", 20);
@@ -85,13 +90,9 @@ static cx_task_spec small(uint64_t seed) {
     set(&spec, "hidden", 10);
     set(&spec, "batch_size", 8);
     set(&spec, "frames", 60);
-    set_word(&spec, "center", "none");
     set(&spec, "bidirectional", 0);
-    for (int i = 0; i < 5; i++) {
-        static const char *const off[] = {"dropout", "time_mask", "band_mask", "band_shift",
-                                          "stretch"};
-        set(&spec, off[i], 0);
-    }
+    for (int i = 0; i < DRAWN; i++)
+        set(&spec, drawn[i], 0);
     return spec;
 }
 
@@ -254,7 +255,6 @@ static void test_evaluation_is_the_mean_over_all(void **state) {
         cx_task_spec spec = small(5);
         set(&spec, "batch_size", 1);
         set(&spec, "bidirectional", both);
-        set_word(&spec, "center", both ? "bands" : "level");
         live l = make(&spec);
         double sum = 0;
         for (uint32_t s = 0; s < (uint32_t)count[0]; s++)
@@ -269,7 +269,6 @@ static void test_evaluation_is_the_mean_over_all(void **state) {
 static void test_long_utterances(void **state) {
     (void)state;
     cx_task_spec spec = small(6);
-    set_word(&spec, "center", "level");
     live a = make(&spec);
     set(&spec, "frames", 18); /* words of one letter have 10 to 18 frames, of two 16 to 24 */
     live b = make(&spec);
@@ -309,6 +308,7 @@ static void test_evaluation_changes_nothing(void **state) {
     set(&spec, "stretch", 0.3);
     set(&spec, "band_shift", 2);
     set(&spec, "time_mask", 9);
+    set(&spec, "color", 1);
     set(&spec, "band_mask", 9);
     live l = make(&spec);
     size_t bytes = l.task->state_count * sizeof(float);
@@ -369,6 +369,7 @@ static void test_same_bits(void **state) {
     set(&spec, "stretch", 0.2);
     set(&spec, "band_shift", 1.5);
     set(&spec, "time_mask", 5);
+    set(&spec, "color", 1);
     set(&spec, "band_mask", 5);
     live a = make(&spec), b = make(&spec);
     size_t bytes = a.task->param_count * sizeof(float);
@@ -394,24 +395,22 @@ static void test_same_bits(void **state) {
  * steps differ by nothing else but the order of the sum. */
 static void test_drawn_anew(void **state) {
     (void)state;
-    static const char *const names[] = {"dropout", "stretch", "band_shift", "time_mask",
-                                        "band_mask"};
     for (int k = -1; k < 5; k++) {
         cx_task_spec spec = small(15);
         set(&spec, "batch_size", count[0]);
         if (k >= 0)
-            set(&spec, names[k], k == 0 ? 0.5 : k == 1 ? 0.3 : 5);
+            set(&spec, drawn[k], k == 0 ? 0.5 : k == 1 ? 0.3 : 5);
         live l = make(&spec);
         double x = cx_task_step(l.task, l.block, l.grads, 0);
         double y = cx_task_step(l.task, l.block, l.grads, 1);
         if ((fabs(x - y) > 1e-5 * x) != (k >= 0))
-            fail_msg("%s: %.9g and %.9g", k < 0 ? "nothing" : names[k], x, y);
+            fail_msg("%s: %.9g and %.9g", k < 0 ? "nothing" : drawn[k], x, y);
         drop_live(&l);
     }
 }
 
-/* A level is nothing to a centered network: what the recordings' loudness adds to all
- * bands is gone. */
+/* Other recordings of the speaker of one split change what is evaluated on that split, and
+ * nothing else: neither training, nor the other one. */
 static void test_speakers_apart(void **state) {
     (void)state;
     cx_task_spec spec = small(17);
@@ -449,7 +448,6 @@ static void test_learns(void **state) {
     cx_task_spec spec = small(19);
     set(&spec, "hidden", 16);
     set(&spec, "bidirectional", 1);
-    set_word(&spec, "center", "level");
     set(&spec, "band_shift", 1);
     live l = make(&spec);
     size_t n = l.task->param_count;
@@ -467,7 +465,7 @@ static void test_learns(void **state) {
         }
     }
     double loss = cx_task_evaluate(l.task, l.block, CX_SPLIT_TEST, 0, at_end);
-    if (!(at_start[0] > 0.8 && at_end[0] < 0.1 && at_end[1] > 0.8 && loss < 0.3))
+    if (!(at_start[0] > 0.5 && at_end[0] < 0.1 && at_end[1] > 0.8 && loss < 0.3))
         fail_msg("letters wrong %g, then %g; words right %g; loss %g", at_start[0], at_end[0],
                  at_end[1], loss);
     free(m);
