@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -90,8 +91,12 @@ static int read_report(const char *path) {
     return status;
 }
 
-/* Number of the newest finished checkpoint in a folder; -1: none. */
-static long newest_checkpoint(const char *dir) {
+/* What has been saved: number of the newest finished checkpoint in a folder, or size of a
+ * file; -1: nothing. */
+static long saved_so_far(const char *dir) {
+    struct stat st;
+    if (dir && stat(dir, &st) == 0 && S_ISREG(st.st_mode))
+        return st.st_size > 0 ? (long)st.st_size : -1;
     DIR *d = dir ? opendir(dir) : NULL;
     long best = -1;
     if (!d)
@@ -196,7 +201,7 @@ static pid_t start(int ranks, int argc, char **argv, bool resume, const char *re
 /* What became of ranks that reported no exit status; true: they are to be started again. */
 static bool judge(const char *report, const char *progress_dir, long before, int status, int *tries,
                   int *result) {
-    bool started = cx_file_exists(report), saved = newest_checkpoint(progress_dir) >= 0;
+    bool started = cx_file_exists(report), saved = saved_so_far(progress_dir) >= 0;
     *result = 1;
     if (stop_signals > 0) {
         (void)fprintf(stderr, "coxswain: stopped before %s\n",
@@ -208,7 +213,7 @@ static bool judge(const char *report, const char *progress_dir, long before, int
         (void)fprintf(stderr, "coxswain: mpirun could not start the ranks\n");
     if (!started || !progress_dir)
         return false;
-    bool progress = newest_checkpoint(progress_dir) > before;
+    bool progress = saved_so_far(progress_dir) > before;
     *tries = progress ? 0 : *tries + 1;
     if (*tries > RESTARTS_WITHOUT_PROGRESS)
         return false;
@@ -229,7 +234,7 @@ int cx_launch(int ranks, int argc, char **argv, const char *progress_dir) {
     (void)close(fd);
     cx_launch_catch_signals(true);
     for (bool resume = false;; resume = true) {
-        long before = newest_checkpoint(progress_dir);
+        long before = saved_so_far(progress_dir);
         pid_t child = start(ranks, argc, argv, resume, report);
         if (child < 0) {
             (void)fprintf(stderr, "coxswain: cannot fork: %s\n", strerror(errno));

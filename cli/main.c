@@ -21,6 +21,7 @@ static const cx_command commands[] = {
     {"export", cx_cmd_export, "a run's updates as CSV or for TensorBoard"},
     {"bench", cx_cmd_bench, "time of an inner step for fixed tasks"},
     {"replay", cx_cmd_replay, "replay recorded optimizer traces and operator vectors"},
+    {"tokenize", cx_cmd_tokenize, "learn a byte-pair vocabulary from text files"},
     {"version", cx_cmd_version, "version, build, MPI and BLAS"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "cli/launch.h"
 #include "cli/load.h"
 #include "cli/trace.h"
 #include "workers/baseline.h"
@@ -20,11 +21,16 @@ static const cx_option options[] = {
     {"--policy", "FILE", "let this policy choose (policy.safetensors of a run)"},
     {"--optimizer", "NAME", "adam, adamw, adamax, lamb, sgd, nesterov, rmsprop or ciao"},
     {"--lr", "X", "learning rate of the named optimizer"},
+    {"--weight-decay", "X", "weight decay of the named optimizer (default: its own)"},
     {"--schedule", "NAME", "its schedule: constant, linear, cosine, ... (default constant)"},
     {"--instance", "N", "which task of the distribution (default 0; see `sample`)"},
     {"--entry", "NAME", "the first task from there on whose family or name is NAME"},
     {"--sample", NULL, "sample the actions instead of taking the likeliest"},
     {"--compare", NULL, "a table: the policy, tuned Adam and AdamW, the static control"},
+    {"--checkpoint", "FILE",
+     "with --optimizer: keep the run's state in FILE and go on from it where it is there"},
+    {"--every", "SECONDS", "from one --checkpoint to the next (default checkpoint.every_seconds)"},
+    {"--save", "FILE", "with --optimizer: write the averaged weights as safetensors"},
     {"--trace", "FILE", "with --policy: write what it saw and did as JSON lines"},
     {"--out", "DIR", "with --compare: also write DIR/closing.json for `report`"},
     {"--set", "KEY=VALUE", "override a key of the configuration; may be repeated"},
@@ -34,7 +40,7 @@ static const cx_syntax syntax = {
     "run",
     "CONFIG (--policy FILE [--compare] | --optimizer NAME --lr X [--schedule NAME])",
     "One inner training. Losses are of the averaged parameters; the test split is read once,\n"
-    "at the end.",
+    "at the end. Exit 75: stopped in good order; with --checkpoint the same command goes on.",
     options,
     1,
     1};
@@ -100,6 +106,32 @@ static void print_step(void *context, int step, double lr, double train_loss, do
     else
         (void)printf("step %7d  lr %9.3g  train %10.4g  valid %10.4g\n", step, lr, train_loss,
                      valid_loss);
+    (void)fflush(stdout); /* a long run is looked at while it goes on */
+}
+
+/* Name and value, after `before` in JSON. */
+static void print_metric(const run *r, const char *before, const cx_task_metric *m, double value) {
+    if (r->json)
+        (void)printf("\"%s_%s\": ", before, m->name), print_value(value, false);
+    else if (m->share)
+        (void)printf("  %s %.2f %%", m->name, 100 * value);
+    else
+        (void)printf("  %s %.5g", m->name, value);
+}
+
+/* What a predictor that learns next to nothing reaches on the test split. */
+static void print_reference(const run *r) {
+    const cx_task_family *f = r->task->family;
+    double metric[CX_TASK_METRICS];
+    if (!f->reference)
+        return;
+    f->measure_reference(r->task, CX_SPLIT_TEST, metric);
+    if (!r->json)
+        (void)printf("%-10s  (of the test split)", f->reference);
+    for (int i = 0; i < CX_TASK_METRICS && f->metric[i].name; i++)
+        print_metric(r, f->reference, &f->metric[i], metric[i]);
+    if (!r->json)
+        (void)printf("\n");
 }
 
 /* Losses and the family's metrics, by split. */
@@ -116,15 +148,11 @@ static void print_end(const run *r, const double loss[CX_SPLITS],
         else
             (void)printf("%-10s  loss %.5g", word[s], loss[s]);
         for (int i = 0; i < CX_TASK_METRICS && m[i].name; i++)
-            if (r->json)
-                (void)printf("\"%s_%s\": ", key[s], m[i].name), print_value(metric[s][i], false);
-            else if (m[i].share)
-                (void)printf("  %s %.2f %%", m[i].name, 100 * metric[s][i]);
-            else
-                (void)printf("  %s %.5g", m[i].name, metric[s][i]);
+            print_metric(r, key[s], &m[i], metric[s][i]);
         if (!r->json)
             (void)printf("\n");
     }
+    print_reference(r);
     if (r->json)
         (void)printf("\"seconds\": %.3f}\n", seconds);
     else
@@ -165,21 +193,55 @@ static int show_policy(run *r, const cx_args *args, cx_error *err) {
     return CX_OK;
 }
 
+static void say(void *context, const char *text) {
+    (void)context;
+    (void)fprintf(stderr, "%s\n", text);
+}
+
+/* What the arguments say about files. Signals are caught only where there is a state to
+ * be kept. */
+static int plan_keeping(const run *r, const cx_args *args, cx_control_keep *keep, cx_error *err) {
+    *keep = (cx_control_keep){.checkpoint = cx_args_value(args, "--checkpoint"),
+                              .save = cx_args_value(args, "--save"),
+                              .name = cx_args_value(args, "--optimizer"),
+                              .say = say};
+    if (cx_args_has(args, "--every") && !keep->checkpoint)
+        return cx_fail(err, CX_EUSAGE, "--every wants --checkpoint FILE");
+    if (keep->checkpoint) {
+        cx_launch_catch_signals(true);
+        keep->should_stop = cx_launch_stop_asked;
+    }
+    return cx_args_real(args, "--every", 0, 1e6, r->config.checkpoint.every_seconds, &keep->every,
+                        err);
+}
+
 static int show_optimizer(run *r, const cx_args *args, cx_error *err) {
     cx_rule_config rule;
     cx_hyper hyper;
     cx_control_result result;
-    cx_schedule schedule = CX_SCHEDULE_constant;
+    cx_control_plan plan = {.config = &r->config,
+                            .task = r->task,
+                            .rule = &rule,
+                            .hyper = &hyper,
+                            .schedule = CX_SCHEDULE_constant,
+                            .steps = r->task->inner_steps,
+                            .view = print_step,
+                            .view_context = r,
+                            .views = 20};
     const char *name = cx_args_value(args, "--schedule");
     int rc = cx_rule_named(cx_args_value(args, "--optimizer"), &rule, &hyper, err);
     if (!rc && name)
-        rc = cx_schedule_named(name, &schedule, err);
+        rc = cx_schedule_named(name, &plan.schedule, err);
     if (!rc)
         rc = cx_args_real(args, "--lr", 0, 1e6, hyper.value[CX_HYPER_LR], &hyper.value[CX_HYPER_LR],
                           err);
+    double *decay = &hyper.value[CX_HYPER_WEIGHT_DECAY];
     if (!rc)
-        rc = cx_control_run(&r->config, r->task, &rule, &hyper, schedule, r->task->inner_steps,
-                            print_step, r, 20, &result, err);
+        rc = cx_args_real(args, "--weight-decay", 0, 1e6, *decay, decay, err);
+    if (!rc)
+        rc = plan_keeping(r, args, &plan.keep, err);
+    if (!rc)
+        rc = cx_control_run(&plan, &result, err);
     if (rc)
         return rc;
     if (result.diverged)
@@ -374,6 +436,10 @@ static int prepare(run *r, const cx_args *args, cx_error *err) {
         return cx_fail(err, CX_EUSAGE, "--compare wants --policy FILE");
     if (cx_args_has(args, "--trace") && (!policy || cx_args_has(args, "--compare")))
         return cx_fail(err, CX_EUSAGE, "--trace wants --policy FILE, without --compare");
+    if (policy && (cx_args_has(args, "--checkpoint") || cx_args_has(args, "--save")))
+        return cx_fail(err, CX_EUSAGE,
+                       "--checkpoint and --save want --optimizer NAME: a policy's run is one "
+                       "episode, and is not kept");
     r->json = cx_args_has(args, "--json");
     int rc = cx_load_config(args, &r->config, NULL, err);
     if (!rc && policy)

@@ -118,6 +118,14 @@ static int launch(const cx_session_plan *plan, const cx_args *args, int ranks, i
     return cx_launch(ranks, argc, argv, plan->progress ? progress : NULL);
 }
 
+static int load(cx_session *s, const cx_session_plan *plan, const cx_args *args, cx_error *err) {
+    int n, rc = cx_load_config(args, &s->config, NULL, err);
+    const cx_family_schema *const *schemas = cx_task_schemas(&n);
+    if (!rc && plan->adapt)
+        rc = plan->adapt(&s->config, args, err);
+    return rc ? rc : cx_config_write(&s->config, schemas, n, &s->yaml, err);
+}
+
 int cx_session_main(const cx_session_plan *plan, int argc, char **argv) {
     cx_error err = {0};
     cx_args args;
@@ -138,7 +146,7 @@ int cx_session_main(const cx_session_plan *plan, int argc, char **argv) {
     if (!rc && !done)
         rc = cx_args_int(&args, "-j", 1, 1000000, cx_launch_default_ranks(), &ranks, &err);
     if (!rc && !done)
-        rc = cx_load_resolved(&args, &s->config, &s->yaml, &err);
+        rc = load(s, plan, &args, &err);
     if (!rc && !done && !is_rank)
         rc = check_first(s, plan, &args, &err);
     if (!rc && !done && !is_rank && ranks > 1) {

@@ -76,6 +76,7 @@ static int check(cx_session *s, const cx_args *args, cx_error *err) {
 }
 
 int cx_cmd_train(int argc, char **argv) {
-    static const cx_session_plan plan = {&syntax, check, coordinate, "checkpoints"};
+    static const cx_session_plan plan = {
+        .syntax = &syntax, .check = check, .coordinate = coordinate, .progress = "checkpoints"};
     return cx_session_main(&plan, argc, argv);
 }

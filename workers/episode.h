@@ -8,6 +8,7 @@
 #include "ppo/trajectory.h"
 #include "tasks/task.h"
 #include "wire/message.h"
+#include "workers/inner_run.h"
 
 typedef struct {
     uint64_t episode, instance, version;
@@ -16,6 +17,7 @@ typedef struct {
     cx_acting acting;
     const cx_open_loop *replay; /* for acting REPLAY */
     bool default_start;         /* no noise on the starting hyperparameters */
+    double start_lr;            /* factor of the starting lr; 0: 1 */
     bool test;                  /* also evaluate the test split at the end, for reports */
     int test_examples;          /* the first so many; 0: all of it */
 } cx_episode_job;
@@ -26,6 +28,9 @@ typedef struct {
     double loss[CX_SPLITS], metric[CX_SPLITS][CX_TASK_METRICS];
     double optimum;
     cx_open_loop taken; /* hyperparameters that were used, over progress */
+    /* CPU seconds of what the policy's optimizer needs: training steps, the validation losses
+     * between them, observing and deciding; and of the training steps alone */
+    double seconds, training_seconds;
 } cx_episode_extra;
 
 /* Called with each finished stretch of outer steps [first, first + n). */
@@ -42,6 +47,7 @@ typedef struct {
     const int *choice;
     const cx_hyper *hyper; /* after the choice */
     double train_loss, valid_loss;
+    const double *features; /* CX_FEATURE_COUNT, of this outer step */
 } cx_outer_step_view;
 typedef void (*cx_watch_function)(void *context, const cx_outer_step_view *view);
 
@@ -58,6 +64,8 @@ double cx_episode_runner_policy_seconds(const cx_episode_runner *r);
 /* A built task for spec; the newest few are kept. Owned by the runner. */
 int cx_episode_runner_task(cx_episode_runner *r, const cx_task_spec *spec, cx_task **task,
                            cx_error *err);
+/* The inner run that the newest episode of this task has left; NULL: none is kept. */
+cx_inner_run *cx_episode_runner_inner(cx_episode_runner *r, const cx_task_spec *spec);
 /* Runs one episode. policy: block of the acting policy (NULL where acting needs
  * none). piece and extra may be NULL. Divergence is a result, not an error. */
 int cx_episode_run(cx_episode_runner *r, const cx_episode_job *job, const float *policy,

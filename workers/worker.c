@@ -4,6 +4,7 @@
 #include "wire/message.h"
 #include "workers/baseline.h"
 #include "workers/episode.h"
+#include "workers/trial.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -224,6 +225,26 @@ static int do_evaluation(cx_worker *w, const void *body, const void *extra, size
     return cx_message_send(w->transport, 0, CX_MSG_EVALUATED, &out, sizeof out, NULL, 0, err);
 }
 
+static int do_trial(cx_worker *w, const void *body, const void *extra, size_t extra_size,
+                    cx_error *err) {
+    cx_msg_trial m;
+    memcpy(&m, body, sizeof m);
+    cx_error why;
+    cx_msg_tried out;
+    memset(&out, 0, sizeof out);
+    double start = cx_clock_now();
+    int rc = CX_OK;
+    if (m.job.trainer == CX_TRAINER_POLICY)
+        rc = take_weights(w, 0, m.n_weights, extra, extra_size, &why);
+    if (!rc)
+        rc = cx_trial_run(w->config, w->runner, &m.job, &m.replay, w->policy, &out.result, &why);
+    if (rc)
+        return report_failure(w, m.key, &why, err);
+    w->inner += cx_clock_now() - start;
+    out.result.key = m.key;
+    return cx_message_send(w->transport, 0, CX_MSG_TRIED, &out, sizeof out, NULL, 0, err);
+}
+
 static int say_bye(cx_worker *w, cx_error *err) {
     cx_msg_bye bye;
     memset(&bye, 0, sizeof bye);
@@ -245,6 +266,8 @@ static int handle(cx_worker *w, const void *data, size_t size, bool *stopped, cx
         return do_baseline(w, body, err);
     case CX_MSG_EVALUATION:
         return do_evaluation(w, body, extra, extra_size, err);
+    case CX_MSG_TRIAL:
+        return do_trial(w, body, extra, extra_size, err);
     case CX_MSG_STOP:
         *stopped = true;
         return say_bye(w, err);

@@ -1,6 +1,8 @@
 #include "data/corpus.h"
 
 #include "base/file.h"
+#include "base/hash.h"
+#include "data/bpe_parts.h"
 #include "data/split_files.h"
 #include "data/textfile.h"
 #include <errno.h>
@@ -99,16 +101,96 @@ static int open_texts(cx_corpus *c, const char *path, const char *cache, cx_erro
     return rc;
 }
 
+/* ---- vocabulary and tokens */
+
+static const size_t learned_bytes = (size_t)64 << 20; /* of the training split, at most */
+static const size_t encoded_bytes = (size_t)4 << 20;  /* at a time */
+
+/* What a file in the cache is made from: a part of a file and `more`. Version: of what we
+ * make from it. */
+static int part_key(const part *p, uint64_t more, uint64_t *key, cx_error *err) {
+    static const uint64_t version = 1;
+    uint64_t file = 0;
+    int rc = cx_cache_key_file(p->path, &file, err);
+    const uint64_t facts[] = {version, file, p->begin, p->end, more};
+    *key = cx_hash(facts, sizeof facts, 0);
+    return rc;
+}
+
+typedef struct {
+    const part *part;
+    const cx_bpe *bpe;
+    int entries;
+} making;
+
+static int make_vocabulary(void *context, FILE *file, cx_error *err) {
+    const making *m = context;
+    const unsigned char *text = m->part->file->bytes + m->part->begin;
+    size_t n = m->part->end - m->part->begin, size;
+    cx_bpe *bpe;
+    char *lines = NULL;
+    if (n > learned_bytes)
+        n = cut_near(text, 0, learned_bytes, learned_bytes + 1); /* back to a line end */
+    int rc = cx_bpe_learn(text, n, m->entries, &bpe, err);
+    if (!rc)
+        rc = cx_bpe_print(bpe, &lines, &size, err);
+    if (!rc)
+        rc = cx_cache_write(file, lines, size, err);
+    free(lines);
+    cx_bpe_free(bpe);
+    return rc;
+}
+
+static int learn(cx_corpus *c, int entries, const char *cache, cx_error *err) {
+    making m = {.part = &c->split[TRAIN], .entries = entries};
+    cx_mapped text;
+    uint64_t key;
+    int rc = part_key(m.part, (uint64_t)entries, &key, err);
+    if (!rc)
+        rc = cx_cache_open(cache, "vocabulary", key, make_vocabulary, &m, &text, err);
+    if (rc)
+        return rc;
+    rc = cx_bpe_parse("vocabulary in the cache", text.bytes, text.size, &c->bpe, err);
+    cx_mapped_close(&text);
+    return rc;
+}
+
+static int make_tokens(void *context, FILE *file, cx_error *err) {
+    const making *m = context;
+    const unsigned char *text = m->part->file->bytes + m->part->begin;
+    size_t left = m->part->end - m->part->begin;
+    int rc = CX_OK;
+    while (!rc && left > 0) {
+        size_t size = cx_bpe_chunk(text, left, encoded_bytes), n;
+        uint16_t *tokens;
+        rc = cx_bpe_encode(m->bpe, text, size, &tokens, &n, err);
+        if (!rc)
+            rc = cx_cache_write(file, tokens, n * sizeof *tokens, err);
+        free(tokens);
+        text += size;
+        left -= size;
+    }
+    return rc;
+}
+
 static int open_tokens(cx_corpus *c, int entries, const char *tokenizer, const char *cache,
                        cx_error *err) {
-    (void)c;
-    (void)cache;
-    if (tokenizer[0] == 0 && (entries < 256 || entries > CX_BPE_MAX))
-        return cx_fail(err, CX_ECONFIG, "a vocabulary of %d entries: 256 .. %d is right", entries,
-                       CX_BPE_MAX);
-    if (tokenizer[0] == 0 && entries == 256)
-        return CX_OK;
-    return cx_fail(err, CX_EUNSUPPORTED, "vocabularies other than the 256 bytes");
+    int rc = CX_OK;
+    if (tokenizer[0])
+        rc = cx_bpe_read(tokenizer, &c->bpe, err);
+    else if (entries < 256 || entries > CX_BPE_MAX)
+        rc = cx_fail(err, CX_ECONFIG, "a vocabulary of %d entries: 256 .. %d is right", entries,
+                     CX_BPE_MAX);
+    else if (entries > 256)
+        rc = learn(c, entries, cache, err);
+    for (int s = 0; !rc && c->bpe && s < SPLITS; s++) {
+        making m = {.part = &c->split[s], .bpe = c->bpe};
+        uint64_t key;
+        rc = part_key(m.part, cx_bpe_hash(c->bpe), &key, err);
+        if (!rc)
+            rc = cx_cache_open(cache, "tokens", key, make_tokens, &m, &c->split[s].tokens, err);
+    }
+    return rc;
 }
 
 int cx_corpus_open(const char *path, int entries, const char *tokenizer, const char *cache,
@@ -139,12 +221,12 @@ void cx_corpus_close(cx_corpus *c) {
         cx_mapped_close(&c->file[s]);
         cx_mapped_close(&c->split[s].tokens);
     }
+    cx_bpe_free(c->bpe);
     free(c);
 }
 
 int cx_corpus_entries(const cx_corpus *c) {
-    (void)c;
-    return 256;
+    return c->bpe ? cx_bpe_entries(c->bpe) : 256;
 }
 
 size_t cx_corpus_tokens(const cx_corpus *c, int split) {

@@ -19,8 +19,9 @@
 
 typedef struct cx_corpus cx_corpus;
 
-/* `tokenizer`: what cx_bpe_read takes, or "": learned from the training split, with
- * `entries` entries (from at most its first 64 MiB). `cache`: a folder, or "" for the
+/* `tokenizer`: what cx_bpe_read takes, and `entries` says nothing then; or "": learned from
+ * the training split (at most its first 64 MiB), with `entries` entries, or fewer where the
+ * text is too short for so many. `cache`: a folder, or "" for the
  * usual one. CX_EDATA: missing, empty, a split of fewer than 2 tokens. */
 int cx_corpus_open(const char *path, int entries, const char *tokenizer, const char *cache,
                    cx_corpus **out, cx_error *err);

@@ -40,6 +40,19 @@ double cx_length_to_reach(const double *length, const double *loss, int n, doubl
     return INFINITY;
 }
 
+cx_bound cx_bound_of(int n, int below, int above) {
+    if (n > 0 && (below == n || above == n))
+        return below == n ? CX_BOUND_BELOW : CX_BOUND_ABOVE;
+    if (below > 0 && above > 0)
+        return CX_BOUND_EITHER;
+    return below > 0 ? CX_BOUND_MOST : above > 0 ? CX_BOUND_LEAST : CX_BOUND_NONE;
+}
+
+const char *cx_bound_name(cx_bound b) {
+    static const char *const names[] = {"exact", "at least", "at most", "about", "above", "below"};
+    return (unsigned)b < sizeof names / sizeof names[0] ? names[b] : "?";
+}
+
 int cx_speedup_of(const double *reached, int n, double least, double largest, uint64_t seed,
                   double *logs, cx_speedup *out, cx_error *err) {
     *out = (cx_speedup){.log = {NAN, NAN, NAN}, .median = NAN, .n = n};
@@ -49,6 +62,7 @@ int cx_speedup_of(const double *reached, int n, double least, double largest, ui
         logs[i] = log(fmin(fmax(reached[i], least), largest));
     }
     out->log = cx_bootstrap_mean(logs, n, seed);
+    out->bound = cx_bound_of(n, out->below, out->above);
     return cx_stats_percentile(logs, n, 50, &out->median, err);
 }
 
@@ -61,20 +75,21 @@ static void show_bound(double x, char *out, size_t size) {
         (void)snprintf(out, size, "%g", x);
 }
 
-void cx_speedup_text(double log, int all, int below, int above, double least, double largest,
-                     char *out, size_t size) {
-    char bound[32];
-    if (!isfinite(log) || all < 1) {
+void cx_speedup_text(double log, cx_bound bound, double least, double largest, char *out,
+                     size_t size) {
+    static const char *const signs[] = {[CX_BOUND_NONE] = "",
+                                        [CX_BOUND_LEAST] = ">= ",
+                                        [CX_BOUND_MOST] = "<= ",
+                                        [CX_BOUND_EITHER] = "~ "};
+    char end[32];
+    if (!isfinite(log)) {
         (void)snprintf(out, size, "-");
-        return;
+    } else if (bound == CX_BOUND_ABOVE || bound == CX_BOUND_BELOW) {
+        show_bound(bound == CX_BOUND_ABOVE ? largest : least, end, sizeof end);
+        (void)snprintf(out, size, "%c %s x", bound == CX_BOUND_ABOVE ? '>' : '<', end);
+    } else {
+        (void)snprintf(out, size, "%s%.2f x", signs[bound], exp(log));
     }
-    if (below == all || above == all) {
-        show_bound(below ? least : largest, bound, sizeof bound);
-        (void)snprintf(out, size, "%c %s x", below ? '<' : '>', bound);
-        return;
-    }
-    const char *sign = below && above ? "~ " : below ? "<= " : above ? ">= " : "";
-    (void)snprintf(out, size, "%s%.2f x", sign, exp(log));
 }
 
 /* --- trials --- */

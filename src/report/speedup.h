@@ -16,6 +16,19 @@
  * lies between it and a finite one is given the longer length. */
 double cx_length_to_reach(const double *length, const double *loss, int n, double target);
 
+/* How a mean or an order statistic of numbers that were cut at two ends is to be read. */
+typedef enum {
+    CX_BOUND_NONE,   /* as it is */
+    CX_BOUND_LEAST,  /* it is at least this: some were cut from above */
+    CX_BOUND_MOST,   /* at most: some were cut from below */
+    CX_BOUND_EITHER, /* about: some were on either side */
+    CX_BOUND_ABOVE,  /* all were above the upper end */
+    CX_BOUND_BELOW   /* all were below the lower one */
+} cx_bound;
+/* Of n numbers, of which so many were below and above. */
+cx_bound cx_bound_of(int n, int below, int above);
+const char *cx_bound_name(cx_bound b); /* "exact", "at least", ... for files */
+
 /* Speedups of several seeds. Logarithms of what is outside the lengths are cut to
  * the nearest of them, and counted: the mean is then a bound, not a value. */
 typedef struct {
@@ -23,15 +36,15 @@ typedef struct {
     double median;    /* of the logarithms, cut alike */
     int below, above; /* seeds outside: true mean is lower, higher */
     int n;
+    cx_bound bound; /* of the mean */
 } cx_speedup;
 /* reached[n]: from cx_length_to_reach. logs[n] receives the logarithms, cut. */
 int cx_speedup_of(const double *reached, int n, double least, double largest, uint64_t seed,
                   double *logs, cx_speedup *out, cx_error *err);
-/* "1.52 x"; "> 4 x" and "< 1/2 x" where all seeds are outside on that side; ">= 2.9 x"
- * and "<= 0.8 x" where some are; "~ 1.1 x" where some are on either side. `log` is the
- * logarithm; all, below, above count seeds (or tasks). */
-void cx_speedup_text(double log, int all, int below, int above, double least, double largest,
-                     char *out, size_t size);
+/* "1.52 x" of a logarithm; "> 4 x" and "< 1/2 x" where all are outside; ">= 2.9 x", "<= 0.8 x"
+ * and "~ 1.1 x" where some are. */
+void cx_speedup_text(double log, cx_bound bound, double least, double largest, char *out,
+                     size_t size);
 
 /* Tuning by n trials, of which the one with the least validation loss is taken: the
  * expected test loss of the best of N random ones, exactly, over all subsets: the i-th best

@@ -88,14 +88,6 @@ double cx_statistic_least(const void *unused, double *x, int n) {
     return least;
 }
 
-double cx_statistic_share(const void *threshold, double *x, int n) {
-    double at_least = *(const double *)threshold;
-    int hits = 0;
-    for (int i = 0; i < n; i++)
-        hits += x[i] >= at_least;
-    return n > 0 ? (double)hits / n : NAN;
-}
-
 cx_interval cx_normal_mean(const double *x, int n) {
     double mean = cx_stats_mean(x, n), half = 1.959963984540054 * cx_stats_error(x, n);
     return (cx_interval){mean, mean - half, mean + half};

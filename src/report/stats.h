@@ -21,8 +21,6 @@ double cx_statistic_median(const void *unused, double *x, int n);
  * those on the edge count with the share of them that lies within. */
 double cx_statistic_iqm(const void *unused, double *x, int n);
 double cx_statistic_least(const void *unused, double *x, int n);
-/* Share of numbers that are at least *(const double *)threshold. */
-double cx_statistic_share(const void *threshold, double *x, int n);
 
 typedef struct {
     double mean, low, high;

@@ -11,6 +11,9 @@
     X(cx_family_images)                                                                            \
     X(cx_family_text)                                                                              \
     X(cx_family_gpt2)                                                                              \
+    X(cx_family_algo)                                                                              \
+    X(cx_family_sentences)                                                                         \
+    X(cx_family_ncf)                                                                               \
     X(cx_family_speech)
 
 #define X(family)                                                                                  \

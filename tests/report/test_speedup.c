@@ -52,7 +52,7 @@ static void test_running_minimum(void **state) {
 
 static void assert_text(double x, int below, int above, const char *expected) {
     char text[32];
-    cx_speedup_text(log(x), 5, below, above, 0.5, 4, text, sizeof text);
+    cx_speedup_text(log(x), cx_bound_of(5, below, above), 0.5, 4, text, sizeof text);
     assert_string_equal(text, expected);
 }
 
