@@ -52,7 +52,7 @@ for o in adam ciao; do
     [ "$(value ctc $o flops_per_step)" = $((steps * (2 * 40 + 3 * 3 * 96) + 3 * each)) ] || fail "ctc's operations"
     [ "$(value nqm $o flops_per_step)" = 6000 ] || fail "nqm's operations"
 done
-for t in mlp cnn lstm gru nqm ncf; do # only the learned optimizer takes features
+for t in mlp cnn lstm gru nqm ncf ctc; do # only the learned optimizer takes features
     [ "$(value $t adam features)" = 0 ] || fail "$t: adam spends time on features"
 done
 
