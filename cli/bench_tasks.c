@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "tasks/layers.h"
 #include "tasks/recurrent_net.h"
+#include "tasks/resnet_net.h"
 #include "tasks/speech_net.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,6 +116,16 @@ static double build_gru(cx_bench_task *t) {
     return 2.0 * 32 * 128 * 2 * 3 * 64;
 }
 
+static double build_resnet(cx_bench_task *t) {
+    enum { B = 64 };
+    static const cx_resnet net = {.depth = 8, .side = 32, .classes = 10, .width = 1};
+    cx_resnet_refs r = cx_resnet_build(&net, B, true, t->graph);
+    (void)note(t, r.x, false, 0, 0);
+    (void)note(t, r.labels, true, 0, net.classes - 1);
+    t->loss = r.loss;
+    return 2.0 * B * 32 * 32 * 16 * 27;
+}
+
 /* The network of the family speech: 1 s of 40 mel bands, up to 20 of 29 characters. */
 static double build_ctc(cx_bench_task *t) {
     static const cx_speech_net net = {
@@ -155,9 +166,9 @@ typedef struct {
 } row;
 
 static const row rows[] = {
-    {"mlp", build_mlp, NULL}, {"cnn", build_cnn, NULL},    {"lstm", build_lstm, NULL},
-    {"gru", build_gru, NULL}, {"transformer", NULL, NULL}, {"nqm", NULL, make_nqm},
-    {"ncf", build_ncf, NULL}, {"resnet", NULL, NULL},      {"ctc", build_ctc, NULL},
+    {"mlp", build_mlp, NULL}, {"cnn", build_cnn, NULL},       {"lstm", build_lstm, NULL},
+    {"gru", build_gru, NULL}, {"transformer", NULL, NULL},    {"nqm", NULL, make_nqm},
+    {"ncf", build_ncf, NULL}, {"resnet", build_resnet, NULL}, {"ctc", build_ctc, NULL},
 };
 enum { N_ROWS = sizeof rows / sizeof rows[0] };
 

@@ -14,6 +14,7 @@
     X(cx_family_algo)                                                                              \
     X(cx_family_sentences)                                                                         \
     X(cx_family_ncf)                                                                               \
+    X(cx_family_resnet)                                                                            \
     X(cx_family_speech)
 
 #define X(family)                                                                                  \
