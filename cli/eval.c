@@ -24,6 +24,7 @@ static const cx_option options[] = {
     {"--seed", "S", "seed of the tasks (default 1000: the same tasks for every policy)"},
     {"--set", "KEY=VALUE", "override a key of the configuration; may be repeated"},
     {"-j", "N", "ranks to start (default: Slurm's tasks, else the cores)"},
+    {"--launcher", "NAME", "what starts ranks: mpirun (default), or srun inside a Slurm job"},
     {NULL, NULL, NULL}};
 static const cx_syntax syntax = {
     "eval",

@@ -43,7 +43,7 @@ static int coordinate(cx_session *s, const cx_session_plan *plan, const cx_args 
 
 static int run_rank(cx_session *s, const cx_session_plan *plan, const cx_args *args,
                     cx_error *err) {
-    cx_launch_catch_signals(s->transport->rank == 0);
+    cx_launch_catch_signals();
     if (s->transport->rank == 0) {
         int bad = plan->check ? plan->check(s, args, err) : CX_OK;
         if (bad)
@@ -52,7 +52,7 @@ static int run_rank(cx_session *s, const cx_session_plan *plan, const cx_args *a
     }
     int rc = open_worker(s, s->transport, err);
     if (!rc)
-        rc = cx_worker_run(s->worker, err);
+        rc = cx_worker_run(s->worker, cx_launch_stop_asked, NULL, err);
     if (rc) { /* rank 0 waits for this worker: it has to hear */
         cx_msg_failed failed;
         memset(&failed, 0, sizeof failed);
@@ -72,7 +72,7 @@ void cx_session_dismiss(cx_session *s) {
 
 static int run_alone(cx_session *s, const cx_session_plan *plan, const cx_args *args,
                      cx_error *err) {
-    cx_launch_catch_signals(true);
+    cx_launch_catch_signals();
     if (!s->transport) { /* not even started as one rank of MPI */
         int rc = cx_loopback_create(s->ends, err);
         if (rc)
@@ -115,7 +115,13 @@ static int launch(const cx_session_plan *plan, const cx_args *args, int ranks, i
                      plan->progress ? plan->progress : "");
     if (rc)
         return cx_cli_fail(plan->syntax->command, err);
-    return cx_launch(ranks, argc, argv, plan->progress ? progress : NULL);
+    cx_launch_plan l = {.ranks = ranks,
+                        .argc = argc,
+                        .argv = argv,
+                        .dir = cx_args_value(args, "--out"),
+                        .progress_dir = plan->progress ? progress : NULL};
+    rc = cx_launch_by(cx_args_value(args, "--launcher"), &l.srun, err);
+    return rc ? cx_cli_fail(plan->syntax->command, err) : cx_launch(&l);
 }
 
 int cx_session_main(const cx_session_plan *plan, int argc, char **argv) {
@@ -123,7 +129,7 @@ int cx_session_main(const cx_session_plan *plan, int argc, char **argv) {
     cx_args args;
     bool done = false, is_rank = cx_launch_is_rank();
     if (is_rank) /* before anything else: mpirun passes signals on from its start */
-        cx_launch_catch_signals(true);
+        cx_launch_catch_signals();
     long long ranks = 1;
     int status;
     cx_session *s = calloc(1, sizeof *s);
@@ -148,6 +154,8 @@ int cx_session_main(const cx_session_plan *plan, int argc, char **argv) {
     }
     if (!rc && !done) {
         s->config_hash = cx_hash(s->yaml, strlen(s->yaml), 0);
+        if (is_rank)
+            cx_launch_clean_node();
         if (is_rank)
             rc = cx_mpi_open(&argc, &argv, &s->transport, &err);
         if (!rc && is_rank && s->transport->rank == 0)

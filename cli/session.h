@@ -24,7 +24,7 @@ typedef struct {
 } cx_session;
 
 typedef struct {
-    const cx_syntax *syntax; /* with --out, --set and -j */
+    const cx_syntax *syntax; /* with --out, --set, --launcher and -j */
     /* Checks what can be checked before ranks are started; may be NULL. */
     int (*check)(cx_session *s, const cx_args *args, cx_error *err);
     /* What rank 0 does; workers run until it stops them. */

@@ -41,8 +41,8 @@ typedef struct {
     cx_evaluated_task *tasks;
     eval_worker *worker;
     int n_workers;
-    bool baselines;
-    int first, last; /* contestants of this stage */
+    bool baselines, told; /* told: by a worker, that a signal asked for a stop */
+    int first, last;      /* contestants of this stage */
     int sent, done, total;
     mean_run overall[2], *family; /* [half]; [entry][half] */
 } stage;
@@ -144,6 +144,8 @@ static int handle(stage *s, int from, const void *data, size_t size, cx_error *e
         const cx_msg_failed *m = body;
         w->gone |= m->number == CX_NO_JOB;
         return cx_fail(err, (cx_code)m->code, "rank %d: %.900s", from, m->text);
+    } else if (type == CX_MSG_SIGNAL) {
+        s->told = true;
     } else if (type == CX_MSG_BYE) {
         w->gone = true;
     }
@@ -192,7 +194,7 @@ static int run_stage(stage *s, const char *name, cx_error *err) {
         }
         if (!rc && !did)
             rc = idle(s, err);
-        if (!rc && s->e->should_stop && s->e->should_stop(s->e->stop_context))
+        if (!rc && (s->told || (s->e->should_stop && s->e->should_stop(s->e->stop_context))))
             rc = cx_fail(err, CX_ESTOPPED, "stopped; an evaluation begins anew");
         if (rc)
             return rc;
@@ -244,9 +246,9 @@ static int fit_replays(stage *s, cx_error *err) {
     return rc;
 }
 
-static void stop_workers(stage *s) {
+static void stop_workers(stage *s, double patience) {
     cx_error ignored;
-    double end = cx_clock_now() + 30;
+    double end = cx_clock_now() + patience;
     for (int rank = 1; rank <= s->n_workers; rank++)
         (void)cx_message_send(s->e->transport, rank, CX_MSG_STOP, NULL, 0, NULL, 0, &ignored);
     for (;;) {
@@ -294,7 +296,7 @@ int cx_evaluate(const cx_evaluation *e, cx_evaluated_task *tasks, double exponen
     int rc = run_stages(&s, err);
     exponent[0] = s.overall[0].exponent;
     exponent[1] = s.overall[1].exponent;
-    stop_workers(&s);
+    stop_workers(&s, rc == CX_ESTOPPED ? 5 : 30);
     free(s.worker);
     free(s.family);
     return rc;

@@ -8,6 +8,7 @@
 #include "ppo/trajectory.h"
 #include "tasks/task.h"
 #include "wire/message.h"
+#include "workers/inner_run.h"
 
 typedef struct {
     uint64_t episode, instance, version;
@@ -49,6 +50,8 @@ int cx_episode_runner_create(const cx_config *config, const cx_data_store *store
 void cx_episode_runner_destroy(cx_episode_runner *r);
 const cx_net *cx_episode_runner_net(const cx_episode_runner *r);
 void cx_episode_runner_watch(cx_episode_runner *r, cx_watch_function watch, void *context);
+/* Asked after each outer step; cx_episode_run then ends with CX_ESTOPPED. */
+void cx_episode_runner_interrupt(cx_episode_runner *r, cx_interrupt interrupt);
 /* Seconds spent in the policy (observation, network, choice) since creation. */
 double cx_episode_runner_policy_seconds(const cx_episode_runner *r);
 

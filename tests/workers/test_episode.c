@@ -41,7 +41,8 @@ static fixture *set_up_with(const char *extra) {
     assert_ok(cx_episode_runner_create(&f->config, f->store, &f->runner, &err));
     cx_task_sample(&f->config, 0, &f->spec);
     assert_ok(cx_episode_runner_task(f->runner, &f->spec, &f->task, &err));
-    assert_ok(cx_baseline_run(&f->config, f->task, CX_SPLIT_VALIDATION, 32, &f->baseline, &err));
+    assert_ok(
+        cx_baseline_run(&f->config, f->task, CX_SPLIT_VALIDATION, 32, NULL, &f->baseline, &err));
     const cx_net *net = cx_episode_runner_net(f->runner);
     f->policy = calloc(cx_net_count(net), sizeof(float));
     assert_non_null(f->policy);
@@ -83,7 +84,7 @@ static void test_baseline(void **state) {
     assert_true(cx_reward(&f->config, b, b->best_loss * 1.1, NULL) < 0);
     cx_error err;
     cx_baseline again;
-    assert_ok(cx_baseline_run(&f->config, f->task, CX_SPLIT_VALIDATION, 32, &again, &err));
+    assert_ok(cx_baseline_run(&f->config, f->task, CX_SPLIT_VALIDATION, 32, NULL, &again, &err));
     again.seconds = b->seconds;
     assert_memory_equal(&again, b, sizeof again);
     tear_down(f);
