@@ -305,8 +305,8 @@ static bool judge(const cx_launch_plan *plan, const char *report, bool resumed, 
     bool started = cx_file_exists(report), saved = newest_checkpoint(plan->progress_dir) >= 0;
     *result = 1;
     if (stop_signals > 0) {
-        (void)fprintf(stderr, "coxswain: stopped before %s\n",
-                      saved ? "another checkpoint" : "anything was done");
+        (void)fprintf(stderr, "coxswain: stopped%s\n",
+                      saved ? "; the newest checkpoint stands" : " before anything was done");
         *result = saved ? 75 : 1;
         return false;
     }

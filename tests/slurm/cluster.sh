@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # A real Slurm for the tests: controller and node daemons on this machine, in namespaces
 # of their own. Sourced, after `cluster_or_skip "$@"` by a script that was started plainly.
 #
@@ -38,21 +39,19 @@ unpack_slurm() {
 # Starts the calling script again inside namespaces, or ends it with 77 and a reason.
 cluster_or_skip() {
     [ -n "${CX_CLUSTER:-}" ] && return 0
-    local top to lib
+    local top to lib=
     top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
     to=$top/build/slurm
     [ "$(id -u)" = 0 ] || skip "a private Slurm needs root (namespaces)"
     command -v mpirun >/dev/null || skip "no mpirun"
     unshare --pid --net --mount --uts --ipc --fork --mount-proc true 2>/dev/null ||
         skip "no namespaces here (unshare is refused): no private Slurm"
-    lib=$(gcc -print-multiarch 2>/dev/null || uname -m)-linux-gnu
-    lib=${lib%-linux-gnu-linux-gnu}
-    lib=${lib%-linux-gnu}-linux-gnu
     if ! { command -v slurmctld && command -v slurmd && command -v munged; } >/dev/null; then
         [ -x "$to/usr/sbin/slurmd" ] || unpack_slurm "$to" || skip "Slurm's packages cannot be had ($slurm_packages)"
+        for lib in "$to"/usr/lib/*/slurm-wlm; do :; done
         export PATH="$to/usr/bin:$to/usr/sbin:$PATH"
-        export LD_LIBRARY_PATH="$to/usr/lib/$lib/slurm-wlm:$to/usr/lib/$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-        export CX_SLURM_PLUGINS="$to/usr/lib/$lib/slurm-wlm" CX_SLURM_STEPD="$to/usr/sbin/slurmstepd"
+        export LD_LIBRARY_PATH="$lib:${lib%/*}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+        export CX_SLURM_PLUGINS="$lib" CX_SLURM_STEPD="$to/usr/sbin/slurmstepd"
     fi
     exec env CX_CLUSTER=1 unshare --pid --net --mount --uts --ipc --fork --kill-child --mount-proc "$0" "$@"
 }
@@ -103,13 +102,44 @@ C
 }
 
 start_node() { # DIR NAME: a process whose death is the node's
+    # shellcheck disable=SC2016 # the inner shell's variables
     unshare --pid --mount --uts --ipc --fork --kill-child --mount-proc bash -c '
         hostname "$2"; mount -t tmpfs tmpfs /dev/shm
         slurmd -D ${CX_SLURM_STEPD:+-d "$CX_SLURM_STEPD"} & wait $!' - "$1" "$2" >>"$1/log/$2.out" 2>&1 &
     echo $! >"$1/run/node-$2"
+    disown # bash would tell of its death
 }
 kill_node() { # DIR NAME
     kill -KILL "$(cat "$1/run/node-$2")"
+}
+
+# Everything that runs in the test's namespaces, and nothing else.
+cluster_down() {
+    [ $$ = 1 ] && kill -KILL -1 2>/dev/null
+}
+
+job() { # ID FIELD: of `scontrol show job`
+    scontrol -o show job "$1" 2>/dev/null | grep -o " $2=[^ ]*" | head -1 | cut -d= -f2
+}
+
+# Waits until `condition ID` holds, at most 150 s. Slurm holds a requeued job back for two
+# minutes; that is lifted (not at once: "Job credential revoked") unless waited for.
+job_until() { # ID CONDITION
+    local start=$SECONDS
+    until "$2" "$1"; do
+        [ $((SECONDS - start)) -lt 150 ] || return 1
+        if [ "$2" != job_held ] && job_held "$1"; then
+            sleep 1.5
+            scontrol update JobId="$1" StartTime=now
+        fi
+        sleep 0.2
+    done
+}
+job_over() {
+    case "$(squeue -h -j "$1" -o %T 2>/dev/null)" in COMPLETED | FAILED | CANCELLED | TIMEOUT | "") true ;; *) false ;; esac
+}
+job_held() { # after a requeue
+    [ "$(squeue -h -j "$1" -o '%T %r' 2>/dev/null)" = "PENDING BeginTime" ]
 }
 
 # cluster_up DIR NODES CPUS: returns when all nodes are idle.
@@ -119,8 +149,8 @@ cluster_up() {
     chmod 755 "$d"
     # Only the loopback interface is here, which Open MPI does not use between nodes, and
     # getaddrinfo, as Slurm asks it, does not count as a network.
-    ip link set lo up && ip link add cx0 type veth peer name cx1 && ip addr add 10.0.0.1/24 dev cx0 &&
-        ip link set cx0 up && ip link set cx1 up || skip "no virtual network interface can be made here"
+    { ip link set lo up && ip link add cx0 type veth peer name cx1 && ip addr add 10.0.0.1/24 dev cx0 &&
+        ip link set cx0 up && ip link set cx1 up; } || skip "no virtual network interface can be made here"
     echo "10.0.0.1 head $(seq -s ' ' -f 'n%g' "$2")" >"$d/hosts"
     mount --bind "$d/hosts" /etc/hosts
     hostname head
@@ -135,7 +165,8 @@ cluster_up() {
         mkdir -p "$d/tmp/n$i" "$d/spool/n$i"
         start_node "$d" "n$i"
     done
-    for t in $(seq 300); do
+    t=$SECONDS
+    while [ $((SECONDS - t)) -lt 40 ]; do
         [ "$(timeout 5 sinfo -h -t idle -o %D 2>/dev/null | head -1)" = "$2" ] && return 0
         sleep 0.1
     done
