@@ -124,11 +124,12 @@ format:
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib \
-	    $(DESTDIR)$(PREFIX)/share/coxswain/configs
+	    $(DESTDIR)$(PREFIX)/share/coxswain/configs $(DESTDIR)$(PREFIX)/share/coxswain/slurm
 	install -m 755 $(BUILD)/coxswain $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 $(BUILD)/libcoxswain.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 $(BUILD)/libcoxswain.so $(DESTDIR)$(PREFIX)/lib/
 	install -m 644 configs/*.yaml $(DESTDIR)$(PREFIX)/share/coxswain/configs/
+	install -m 644 slurm/* $(DESTDIR)$(PREFIX)/share/coxswain/slurm/
 
 clean:
 	rm -rf $(BUILD)

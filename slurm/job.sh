@@ -16,6 +16,7 @@ cox=$home/build/coxswain
 this_job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
 this_job=${this_job:-${SLURM_JOB_ID:-}}
 child=
+part_header=24 # bytes
 
 say() { echo "$(date '+%F %T') $*" >&2; }
 
@@ -45,7 +46,10 @@ check() {
     shift 2
     [ "${SLURM_RESTART_COUNT:-0}" = 0 ] || return 0
     while [ $# -gt 0 ]; do
-        [ "$1" = --set ] && [ $# -gt 1 ] && sets+=(--set "$2")
+        case $1 in
+        --set) sets+=("$1" "${2:-}") ;;
+        --set=*) sets+=("$1") ;;
+        esac
         shift
     done
     "$cox" check "$config" --out "$dir" "${sets[@]}" || exit
@@ -59,12 +63,13 @@ time_left() {
     echo $((end > 0 ? end : 0))
 }
 
-# The newest whole checkpoint of a run, and the bytes of finished episodes in it.
+# The newest whole checkpoint of a run, and the bytes of finished episodes in it (less those
+# of the file's header).
 progress() {
     local done_files=("$1"/checkpoints/*[0-9]/DONE) newest
     newest=$(dirname "${done_files[-1]}")
     [ -e "$newest/DONE" ] || { echo "0 0" && return; }
-    echo "$((10#$(basename "$newest"))) $(stat -c %s "$newest/episodes")"
+    echo "$((10#$(basename "$newest"))) $(($(stat -c %s "$newest/episodes") - part_header))"
 }
 further() { # A B: does progress A lie beyond B?
     local a b

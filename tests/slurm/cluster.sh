@@ -113,6 +113,10 @@ kill_node() { # DIR NAME
     kill -KILL "$(cat "$1/run/node-$2")"
 }
 
+all_idle() {
+    [ "$(timeout 5 sinfo -h -t idle -p low -o %D 2>/dev/null)" = "$all_nodes" ]
+}
+
 # Everything that runs in the test's namespaces, and nothing else.
 cluster_down() {
     [ $$ = 1 ] && kill -KILL -1 2>/dev/null
@@ -165,9 +169,10 @@ cluster_up() {
         mkdir -p "$d/tmp/n$i" "$d/spool/n$i"
         start_node "$d" "n$i"
     done
+    all_nodes=$2
     t=$SECONDS
     while [ $((SECONDS - t)) -lt 40 ]; do
-        [ "$(timeout 5 sinfo -h -t idle -o %D 2>/dev/null | head -1)" = "$2" ] && return 0
+        all_idle && return 0
         sleep 0.1
     done
     sinfo

@@ -59,6 +59,12 @@ sed 's/updates: 60/updates: -6/' "$tiny" >bad.yaml
 # shellcheck disable=SC2086
 bad=$(sbatch $two_nodes -o bad.log "$root/slurm/train.sbatch" bad.yaml "$work/bad")
 expect 2 "updates" bash "$root/slurm/train.sbatch" bad.yaml "$work/bad"
+mkdir bin
+printf '#!/bin/sh\necho "submitted $*"\n' >bin/sbatch
+chmod +x bin/sbatch
+expect 0 "submitted .*train.sbatch c.yaml DIR --set x=1" env PATH="$work/bin:$PATH" \
+    bash "$root/slurm/train.sbatch" c.yaml DIR --set x=1
+expect 2 "usage: sbatch" bash "$root/slurm/train.sbatch" c.yaml
 job_until "$id" job_over || fail "srun: $(log)"
 [ "$(job "$id" JobState)" = COMPLETED ] || fail "srun: $(job "$id" JobState): $(log)"
 grep -q "srun --mpi=pmix starts 4 ranks" srun.log || fail "srun did not start the ranks: $(log)"
