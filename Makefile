@@ -50,18 +50,18 @@ UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/test_*.c)))
         format install clean
 all: $(BUILD)/coxswain $(BUILD)/libcoxswain.a $(BUILD)/libcoxswain.so
 
-$(BUILD)/o/%.o: %.c
+$(BUILD)/o/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	@$(CC) $(COMMON) $(OPT) -fPIC $(CFLAGS) $(if $(findstring wire/mpi,$<),$(MPI_CFLAGS)) -c $< -o $@
-$(BUILD)/san/%.o: %.c
+$(BUILD)/san/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "  SAN   $<"
-	@$(CC) $(COMMON) $(SAN) -c $< -o $@
-$(BUILD)/double/%.o: %.c
+	@$(CC) $(COMMON) $(SAN) -fPIC -c $< -o $@
+$(BUILD)/double/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "  DBL   $<"
-	@$(CC) $(COMMON) -DCX_REAL_DOUBLE -O1 -g -c $< -o $@
+	@$(CC) $(COMMON) -DCX_REAL_DOUBLE -O1 -g -fPIC -c $< -o $@
 
 $(BUILD)/libcoxswain.a: $(LIB_OBJ)
 	@rm -f $@
@@ -70,26 +70,25 @@ $(BUILD)/libcoxswain.a: $(LIB_OBJ)
 $(BUILD)/libcoxswain.so: $(LIB_OBJ)
 	@echo "  LD    $@"
 	@$(CC) -shared -o $@ $^ $(LIBS)
-$(BUILD)/libsan.a: $(SAN_OBJ)
-	@rm -f $@
-	@echo "  AR    $@"
-	@ar rcs $@ $^
-$(BUILD)/libdouble.a: $(DBL_OBJ)
-	@rm -f $@
-	@echo "  AR    $@"
-	@ar rcs $@ $^
+# shared, so that a change in the library does not link every test anew
+$(BUILD)/libsan.so: $(SAN_OBJ)
+	@echo "  LD    $@"
+	@$(CC) $(SAN) -shared -o $@ $^ $(LIBS)
+$(BUILD)/libdouble.so: $(DBL_OBJ)
+	@echo "  LD    $@"
+	@$(CC) -shared -o $@ $^ $(LIBS)
 $(BUILD)/coxswain: $(CLI_OBJ) $(RUN_OBJ) $(MPI_OBJ) $(BUILD)/libcoxswain.a
 	@echo "  LD    $@"
 	@$(CC) $(OPT) -o $@ $^ $(LIBS) $(MPI_LIBS)
 
-$(BUILD)/tests/%: tests/%.c $(BUILD)/libsan.a
+$(BUILD)/tests/%: tests/%.c | $(BUILD)/libsan.so
 	@mkdir -p $(@D)
 	@echo "  TEST  $<"
-	@$(CC) $(COMMON) $(SAN) $< -o $@ $(BUILD)/libsan.a $(LIBS) -lcmocka
-$(DBL_TESTS): $(BUILD)/tests/%: tests/%.c $(BUILD)/libdouble.a
+	@$(CC) $(COMMON) $(SAN) $< -o $@ -L$(BUILD) -lsan -Wl,-rpath,'$$ORIGIN/../..' $(LIBS) -lcmocka
+$(DBL_TESTS): $(BUILD)/tests/%: tests/%.c | $(BUILD)/libdouble.so
 	@mkdir -p $(@D)
 	@echo "  TEST  $<"
-	@$(CC) $(COMMON) -DCX_REAL_DOUBLE -O1 -g $< -o $@ $(BUILD)/libdouble.a $(LIBS) -lcmocka
+	@$(CC) $(COMMON) -DCX_REAL_DOUBLE -O1 -g $< -o $@ -L$(BUILD) -ldouble -Wl,-rpath,'$$ORIGIN/../..' $(LIBS) -lcmocka
 
 packages:
 	@./scripts/packages
@@ -104,7 +103,7 @@ test: packages
 	@$(MAKE) --no-print-directory test-unit
 	@$(MAKE) --no-print-directory test-program
 test-unit: 
-	@$(MAKE) --no-print-directory -j2 $(UNIT_TESTS) $(DBL_TESTS)
+	@$(MAKE) --no-print-directory -j2 $(BUILD)/libsan.so $(BUILD)/libdouble.so $(UNIT_TESTS) $(DBL_TESTS)
 	@./scripts/run-tests $(UNIT_TESTS) $(DBL_TESTS)
 test-program: all
 	@./scripts/run-tests $(sort $(wildcard tests/*/test_*.sh))
@@ -124,11 +123,12 @@ format:
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib \
-	    $(DESTDIR)$(PREFIX)/share/coxswain/configs $(DESTDIR)$(PREFIX)/share/coxswain/slurm
+	    $(DESTDIR)$(PREFIX)/share/coxswain/configs/eval $(DESTDIR)$(PREFIX)/share/coxswain/slurm
 	install -m 755 $(BUILD)/coxswain $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 $(BUILD)/libcoxswain.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 $(BUILD)/libcoxswain.so $(DESTDIR)$(PREFIX)/lib/
 	install -m 644 configs/*.yaml $(DESTDIR)$(PREFIX)/share/coxswain/configs/
+	install -m 644 configs/eval/*.yaml $(DESTDIR)$(PREFIX)/share/coxswain/configs/eval/
 	install -m 644 slurm/* $(DESTDIR)$(PREFIX)/share/coxswain/slurm/
 
 clean:

@@ -18,14 +18,25 @@ typedef struct {
     bool json;
 } cx_bench_options;
 
+/* An array of the network that each step fills, with whole numbers of low .. high (class
+ * numbers, rows of an embedding, targets, lengths); a float one with a `high` of 0 with
+ * numbers in [0, 1). */
+typedef struct {
+    cx_ref ref;
+    bool integer; /* of the graph: int32, not float */
+    int32_t low, high;
+    size_t size;   /* numbers of a batch */
+    void *batches; /* [CX_BENCH_BATCHES][size], of 4 bytes each */
+} cx_bench_input;
+enum { CX_BENCH_INPUTS = 4 };
+
 /* A task with its batches, made beforehand. It holds no parameters. */
 typedef struct {
     const char *name;
     cx_graph *graph; /* of the task, where that is not NULL (then not owned) */
-    cx_ref x, label, loss;
-    float *inputs;   /* [CX_BENCH_BATCHES][x_size] */
-    int32_t *labels; /* [CX_BENCH_BATCHES][label_size] */
-    size_t x_size, label_size;
+    cx_ref loss;
+    cx_bench_input input[CX_BENCH_INPUTS];
+    int n_inputs;
     cx_config *config; /* of `task` */
     cx_task *task;     /* whose step computes loss and gradient in one pass; else NULL */
     cx_optim_tensor *tensors;

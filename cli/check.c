@@ -29,20 +29,38 @@ static const cx_syntax syntax = {
     1};
 
 enum { TASKS_MEASURED = 12 };
+static const double measuring_seconds = 30; /* then no further task is begun */
 
 typedef struct {
+    int tasks;
     double seconds_per_episode, largest_mib;
 } measured;
 
-/* A few steps and one evaluation of sampled tasks, extrapolated to whole episodes. */
+/* A few steps and one evaluation, extrapolated to a whole episode. */
+static double measure_run(const cx_config *config, cx_inner_run *run) {
+    const cx_task *task = run->task;
+    double start = cx_clock_now();
+    (void)cx_inner_run_advance(run, 2); /* warm caches first */
+    double most = fmin(task->inner_steps, 4 / (cx_clock_now() - start + 1e-9));
+    int steps = most < 20 ? (int)fmax(1, most) : 20; /* about two seconds of large ones */
+    start = cx_clock_now();
+    (void)cx_inner_run_advance(run, steps);
+    double step = (cx_clock_now() - start) / steps;
+    start = cx_clock_now();
+    (void)cx_inner_run_evaluate(run, CX_SPLIT_VALIDATION, config->episode.outer_examples, true,
+                                NULL);
+    return step * task->inner_steps + (cx_clock_now() - start) * (task->outer_steps + 1);
+}
+
 static int measure(const cx_config *config, const cx_data_store *store, measured *m,
                    cx_error *err) {
     cx_rule_config rule = cx_rule_learned(&config->optimizer, config->episode.feature_interval);
-    for (uint64_t i = 0; i < TASKS_MEASURED; i++) {
+    double begin = cx_clock_now(), seconds = 0;
+    while (m->tasks < TASKS_MEASURED && cx_clock_now() - begin < measuring_seconds) {
         cx_task_spec spec;
         cx_task *task;
         cx_inner_run *run;
-        cx_task_sample(config, i, &spec);
+        cx_task_sample(config, (uint64_t)m->tasks, &spec);
         int rc = cx_task_create(&spec, config, store, &task, err);
         if (rc)
             return rc;
@@ -52,24 +70,16 @@ static int measure(const cx_config *config, const cx_data_store *store, measured
             return rc;
         }
         cx_optimizer_set_hyper(run->optimizer, &config->optimizer.start);
-        (void)cx_inner_run_advance(run, 2); /* warm caches first */
-        int steps = task->inner_steps < 20 ? task->inner_steps : 20;
-        double start = cx_clock_now();
-        (void)cx_inner_run_advance(run, steps);
-        double step = (cx_clock_now() - start) / steps;
-        start = cx_clock_now();
-        (void)cx_inner_run_evaluate(run, CX_SPLIT_VALIDATION, config->episode.outer_examples, true,
-                                    NULL);
-        double evaluation = cx_clock_now() - start;
-        m->seconds_per_episode +=
-            (step * task->inner_steps + evaluation * (task->outer_steps + 1)) / TASKS_MEASURED;
+        seconds += measure_run(config, run);
         double mib =
             ((double)cx_graph_arena_bytes(task->graph) + 24.0 * (double)task->state_count) /
             1048576;
         m->largest_mib = fmax(m->largest_mib, mib);
+        m->tasks++;
         cx_inner_run_destroy(run);
         cx_task_destroy(task);
     }
+    m->seconds_per_episode = seconds / m->tasks;
     return CX_OK;
 }
 
@@ -89,7 +99,7 @@ static void print_findings(const cx_config *config, const measured *m, long long
                  config->ppo.episodes_per_update);
     (void)printf("time per episode     %.3f s measured on %d sampled tasks; with its share of the "
                  "baseline sweep about %.3f s\n",
-                 m->seconds_per_episode, TASKS_MEASURED, per);
+                 m->seconds_per_episode, m->tasks, per);
     (void)printf("expected run time    about %.1f min on %lld ranks\n",
                  episodes * per / workers / 60, ranks);
     (void)printf("memory per rank      about %.0f MiB (largest sampled task %.1f MiB)\n", resident,
@@ -115,7 +125,7 @@ int cx_cmd_check(int argc, char **argv) {
     cx_args args;
     bool done;
     long long ranks;
-    measured m = {0, 0};
+    measured m = {0, 0, 0};
     cx_data_store *store = NULL;
     cx_config *config = calloc(1, sizeof *config);
     cx_faults *faults = calloc(1, sizeof *faults);

@@ -17,8 +17,10 @@ int cx_cmd_check(int argc, char **argv);
 int cx_cmd_sample(int argc, char **argv);
 int cx_cmd_status(int argc, char **argv);
 int cx_cmd_report(int argc, char **argv);
+int cx_cmd_export(int argc, char **argv);
 int cx_cmd_bench(int argc, char **argv);
 int cx_cmd_replay(int argc, char **argv);
+int cx_cmd_tokenize(int argc, char **argv);
 int cx_cmd_version(int argc, char **argv);
 
 #endif

@@ -1,237 +1,183 @@
-/* coxswain eval CONFIG --policy FILE --out DIR: a policy beside its controls on fresh
- * tasks of the distribution. */
+/* coxswain eval CONFIG --policy FILE --out DIR: a policy against tuned optimizers on a suite
+ * of tasks. */
 #include "cli/command.h"
 
-#include "base/file.h"
-#include "cli/session.h"
-#include "coordinator/evaluate.h"
+#include "base/hash.h"
+#include "cli/eval.h"
+#include "coordinator/eval_json.h"
 #include "policy/network.h"
-#include "report/stats.h"
-#include "store/store.h"
-#include <jansson.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Instances of an evaluation: far beyond what a training can reach. */
-static const uint64_t fresh = (uint64_t)1 << 40;
-
 static const cx_option options[] = {
     {"--policy", "FILE", "the policy (policy.safetensors of a run)"},
-    {"--out", "DIR", "a new folder for eval.jsonl and summary.json"},
-    {"--tasks", "N", "fresh tasks (default 128)"},
+    {"--out", "DIR", "folder of the results; what is finished in it is not done again"},
+    {"--seeds", "S", "runs of each contestant on each task (evaluation.seeds, 5)"},
     {"--seed", "S", "seed of the tasks (default 1000: the same tasks for every policy)"},
+    {"--contestant", "RULE:LR[:SCHEDULE]", "a named optimizer in the place of the policy"},
+    {"--baseline", "RULE:LR[:SCHEDULE][:skip=N]",
+     "a fixed baseline instead of tuned AdamW; skip=2: every second step is none"},
+    {"--rewards", NULL, "instead: mean rewards on fresh tasks of a training distribution"},
+    {"--tasks", "N", "with --rewards: fresh tasks (default 128)"},
     {"--set", "KEY=VALUE", "override a key of the configuration; may be repeated"},
+    {"--json", NULL, "the results as one JSON object"},
+    {"--resume", NULL, "go on with DIR (it always does)"},
     {"-j", "N", "ranks to start (default: Slurm's tasks, else the cores)"},
     {"--launcher", "NAME", "what starts ranks: mpirun (default), or srun inside a Slurm job"},
+    {"--time-left", "SECONDS", "stop in good order before so many seconds have passed"},
     {NULL, NULL, NULL}};
-static const cx_syntax syntax = {
+const cx_syntax cx_eval_syntax = {
     "eval",
-    "CONFIG --policy FILE --out DIR [--tasks N] [--seed S] [-j N]",
-    "Mean reward (log t/N against the best Adam of a bracketed sweep; 0 is level, above is\n"
-    "better; here of test losses) of the policy, of random actions, of no change and of open-loop "
-    "replays, on fresh\n"
-    "tasks, with bootstrap 95 % intervals, per family and per number of outer steps K.",
+    "CONFIG --policy FILE --out DIR [--seeds S] [-j N]",
+    "Compares a policy with tuned AdamW, with its own update rule without a policy, with\n"
+    "open-loop replays, SGD and a random search, on every task of CONFIG (configs/eval/*), on the\n"
+    "test split: losses, speedups in steps and in time, all with 95 % intervals. A stopped\n"
+    "evaluation (exit 75) goes on with the same command.\n"
+    "--rewards: mean log t/N against the best Adam of a sweep (0 is level, above is better; here "
+    "of\ntest losses) of the policy, random actions, no change and replays, on fresh tasks.",
     options,
     1,
     1};
 
-typedef struct {
-    const char *name;
-    int k_low, k_high; /* outer steps, both included */
-    int entry;         /* -1: all */
-} group;
-
-static bool in_group(const cx_evaluated_task *t, const group *g) {
-    return t->outer_steps >= g->k_low && t->outer_steps <= g->k_high &&
-           (g->entry < 0 || t->spec.entry == (uint32_t)g->entry);
-}
-
-/* reward of `by`, or its difference to the policy's likeliest choice, over a group */
-static int collect(const cx_evaluated_task *tasks, int n, const group *g, int by, bool difference,
-                   double *out) {
-    int m = 0;
-    for (int i = 0; i < n; i++)
-        if (in_group(&tasks[i], g))
-            out[m++] = difference ? tasks[i].reward[CX_BY_LIKELIEST] - tasks[i].reward[by]
-                                  : tasks[i].reward[by];
-    return m;
-}
-
-static void add_row(json_t *rows, const group *g, int by, const char *kind, int n, cx_interval x) {
-    json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:f, s:f, s:f}", "group", g->name, "by",
-                          cx_contestant_name((cx_contestant)by), "value", kind, "tasks", n, "mean",
-                          x.mean, "low", x.low, "high", x.high);
-    (void)json_array_append_new(rows, o);
-}
-
-static void print_group(const cx_evaluated_task *tasks, int n, const group *g, uint64_t seed,
-                        json_t *rows) {
-    double *x = calloc((size_t)n + 1, sizeof *x);
-    if (!x)
-        return;
-    int m = collect(tasks, n, g, CX_BY_LIKELIEST, false, x);
-    if (m > 0)
-        (void)printf("\n%s (%d tasks)\n  %-30s %-26s %s\n", g->name, m, "", "mean reward [95 %]",
-                     "policy minus it [95 %]");
-    for (int by = 0; m > 0 && by < CX_CONTESTANT_COUNT; by++) {
-        (void)collect(tasks, n, g, by, false, x);
-        cx_interval a = cx_bootstrap_mean(x, m, seed);
-        (void)collect(tasks, n, g, by, true, x);
-        cx_interval d = cx_bootstrap_mean(x, m, seed);
-        char left[64], right[64] = "";
-        (void)snprintf(left, sizeof left, "%+.3f [%+.3f, %+.3f]", a.mean, a.low, a.high);
-        if (by != CX_BY_LIKELIEST)
-            (void)snprintf(right, sizeof right, "%+.3f [%+.3f, %+.3f]", d.mean, d.low, d.high);
-        (void)printf("  %-30s %-26s %s\n", cx_contestant_name((cx_contestant)by), left, right);
-        add_row(rows, g, by, "reward", m, a);
-        if (by != CX_BY_LIKELIEST)
-            add_row(rows, g, by, "policy minus it", m, d);
-    }
-    free(x);
-}
-
-static int write_tasks(const char *dir, const cx_config *config, const cx_evaluated_task *tasks,
-                       int n, cx_error *err) {
-    char path[600], text[512];
-    cx_lines *lines;
-    int rc = cx_path(path, sizeof path, err, "%s/eval.jsonl", dir);
-    if (!rc)
-        rc = cx_lines_open(path, &lines, err);
-    if (rc)
-        return rc;
-    for (int i = 0; !rc && i < n; i++) {
-        const cx_evaluated_task *t = &tasks[i];
-        cx_task_describe(&t->spec, config, text, sizeof text);
-        json_t *o = json_pack("{s:i, s:s, s:s, s:i, s:i, s:f, s:{}}", "task", i, "family",
-                              config->tasks[t->spec.entry].name, "text", text, "outer_steps",
-                              t->outer_steps, "inner_steps", t->inner_steps, "adam_lr",
-                              t->baseline.best_lr, "reward");
-        for (int by = 0; o && by < CX_CONTESTANT_COUNT; by++)
-            (void)json_object_set_new(json_object_get(o, "reward"),
-                                      cx_contestant_name((cx_contestant)by),
-                                      json_real(t->reward[by]));
-        char *line = o ? json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
-        rc = line ? cx_lines_append(lines, line, err)
-                  : cx_fail(err, CX_ENOMEM, "no memory for a line of the evaluation");
-        free(line);
-        json_decref(o);
-    }
-    cx_lines_close(lines);
+int cx_eval_first_instance(const cx_args *args, uint64_t *first, cx_error *err) {
+    long long seed;
+    int rc = cx_args_int(args, "--seed", 0, 1LL << 40, 1000, &seed, err);
+    *first = ((uint64_t)1 << 40) + ((uint64_t)seed << 20);
     return rc;
 }
 
-static int write_summary(const char *dir, json_t *rows, const double exponent[2], cx_error *err) {
-    char path[600];
-    json_t *o = json_pack("{s:[f,f], s:O}", "lr_exponent_over_steps", exponent[0], exponent[1],
-                          "rows", rows);
-    char *text = o ? json_dumps(o, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) : NULL;
-    json_decref(o);
-    int rc = text ? cx_path(path, sizeof path, err, "%s/summary.json", dir)
-                  : cx_fail(err, CX_ENOMEM, "no memory for the summary");
+/* Results are on disk as they come: seconds are enough for what is left to do. */
+static bool stop_asked(void *unused) {
+    return cx_launch_stop_asked(unused) || cx_launch_time_left() < 3;
+}
+
+cx_farm_options cx_eval_farm(cx_session *s) {
+    return (cx_farm_options){.transport = s->transport,
+                             .config_hash = s->config_hash,
+                             .idle = s->idle,
+                             .idle_context = s,
+                             .should_stop = stop_asked};
+}
+
+int cx_eval_policy_count(const cx_config *config, size_t *count, cx_error *err) {
+    cx_net *net;
+    cx_net_shape shape = cx_policy_shape(config);
+    int rc = cx_net_create(&shape, &net, err);
+    *count = rc ? 0 : cx_net_count(net);
+    cx_net_destroy(net);
+    return rc;
+}
+
+/* --- the comparison --- */
+
+static int parse_fixed(const cx_args *args, cx_suite_options *o, cx_error *err) {
+    const char *contestant = cx_args_value(args, "--contestant");
+    const char *baseline = cx_args_value(args, "--baseline");
+    int rc = contestant ? cx_fixed_optimizer_parse(contestant, &o->contestant, err) : CX_OK;
+    if (!rc && baseline)
+        rc = cx_fixed_optimizer_parse(baseline, &o->baseline, err);
+    return rc;
+}
+
+/* What belongs to the policy comes from its file; --seeds is a key of the configuration. */
+static int adapt(cx_config *config, const cx_args *args, cx_error *err) {
+    long long seeds;
+    const char *file = cx_args_value(args, "--policy");
+    int rc = cx_args_int(args, "--seeds", 1, CX_SUITE_SEEDS, config->evaluation.seeds, &seeds, err);
+    if (rc)
+        return rc;
+    config->evaluation.seeds = (int)seeds;
+    return file ? cx_adopt_policy(file, config, err) : CX_OK;
+}
+
+static int check(cx_session *s, const cx_args *args, cx_error *err) {
+    cx_suite_options o = {.config = &s->config};
+    float *policy;
+    const char *file = cx_args_value(args, "--policy");
+    if (cx_args_value(args, "--tasks"))
+        return cx_fail(err, CX_EUSAGE,
+                       "--tasks goes with --rewards; here the configuration's "
+                       "entries and evaluation.tasks_per_entry say which tasks");
+    if (!file == !cx_args_value(args, "--contestant"))
+        return cx_fail(err, CX_EUSAGE, "give either --policy FILE or --contestant RULE:LR");
+    int rc = parse_fixed(args, &o, err);
     if (!rc)
-        rc = cx_file_replace(path, text, strlen(text), err);
+        rc = cx_eval_first_instance(args, &o.first_instance, err);
+    if (!rc && file) {
+        rc = cx_load_policy(file, &s->config, &policy, err);
+        if (!rc)
+            free(policy);
+    }
+    return rc;
+}
+
+static int print_results(const cx_evaluation *e, const cx_evaluation_state *state, bool json,
+                         cx_error *err) {
+    char *text;
+    const cx_suite *suite = cx_evaluation_suite(state);
+    const cx_figures *figures = cx_evaluation_figures(state);
+    if (!json)
+        return cx_eval_print(e, suite, figures, err);
+    int rc = cx_evaluation_summary_json(e, suite, figures, &text, err);
+    if (!rc)
+        (void)printf("%s\n", text);
     free(text);
     return rc;
 }
 
-static int report(const cx_session *s, const char *dir, const cx_evaluated_task *tasks, int n,
-                  const double exponent[2], cx_error *err) {
-    const group all[] = {{"all tasks", 1, 1 << 20, -1},      {"K < 16", 1, 15, -1},
-                         {"K 16 to 31", 16, 31, -1},         {"K 32 to 63", 32, 63, -1},
-                         {"K 64 and more", 64, 1 << 20, -1}, {"K >= 16", 16, 1 << 20, -1}};
-    json_t *rows = json_array();
-    if (!rows)
-        return cx_fail(err, CX_ENOMEM, "no memory for the summary");
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        print_group(tasks, n, &all[i], s->config.seed, rows);
-    for (int e = 0; e < s->config.n_tasks; e++) {
-        char name[64];
-        (void)snprintf(name, sizeof name, "%s, K >= 16", s->config.tasks[e].name);
-        const group g = {name, 16, 1 << 20, e};
-        print_group(tasks, n, &g, s->config.seed, rows);
-    }
-    (void)printf("\nlr ~ N^e over the policy's runs: e = %.2f and %.2f on the two halves\n",
-                 exponent[0], exponent[1]);
-    int rc = write_tasks(dir, &s->config, tasks, n, err);
-    if (!rc)
-        rc = write_summary(dir, rows, exponent, err);
-    json_decref(rows);
-    return rc;
+static void say_summary(const cx_evaluation_state *state, const char *dir) {
+    cx_evaluation_summary s = cx_evaluation_summarize(state);
+    (void)fflush(stdout); /* both may go to one file */
+    (void)fprintf(stderr, "%d trials in %.0f s, %d known before; results: %s/%s\n", s.done,
+                  s.seconds, s.found, dir, CX_EVALUATION_JSON);
 }
 
 static int coordinate(cx_session *s, const cx_args *args, cx_error *err) {
-    long long n, seed;
-    bool begun = false;
     float *policy = NULL;
-    const char *dir = cx_args_value(args, "--out"), *file = cx_args_value(args, "--policy");
-    int rc = cx_args_int(args, "--tasks", 2, 1000000, 128, &n, err);
+    const char *file = cx_args_value(args, "--policy");
+    cx_evaluation e = {.config = &s->config,
+                       .config_yaml = s->yaml,
+                       .dir = cx_args_value(args, "--out"),
+                       .source = file,
+                       .suite = {.config = &s->config},
+                       .farm = cx_eval_farm(s),
+                       .say = cx_session_say,
+                       .say_context = s,
+                       .say_interval = s->terminal ? 0.5 : 10};
+    int rc = parse_fixed(args, &e.suite, err);
     if (!rc)
-        rc = cx_args_int(args, "--seed", 0, 1LL << 62, 1000, &seed, err);
-    if (!rc)
+        rc = cx_eval_first_instance(args, &e.suite.first_instance, err);
+    if (!rc && file)
         rc = cx_load_policy(file, &s->config, &policy, err);
-    if (!rc)
-        rc = cx_file_make_dirs(dir, err);
-    cx_evaluated_task *tasks = rc ? NULL : calloc((size_t)n, sizeof *tasks);
-    if (!rc && !tasks)
-        rc = cx_fail(err, CX_ENOMEM, "no memory for %lld tasks", n);
-    if (!rc) {
-        cx_net *net;
-        cx_net_shape shape = cx_policy_shape(&s->config);
-        rc = cx_net_create(&shape, &net, err);
-        cx_evaluation e = {.config = &s->config,
-                           .first_instance = fresh + ((uint64_t)seed << 20),
-                           .n_tasks = (int)n,
-                           .config_hash = s->config_hash,
-                           .policy = policy,
-                           .policy_count = rc ? 0 : cx_net_count(net),
-                           .transport = s->transport,
-                           .idle = s->idle,
-                           .idle_context = s,
-                           .should_stop = cx_launch_stop_asked,
-                           .say = cx_session_say,
-                           .say_context = s};
-        double exponent[2];
-        if (!rc) {
-            begun = true;
-            rc = cx_evaluate(&e, tasks, exponent, err);
-        }
-        cx_net_destroy(net);
-        if (!rc)
-            rc = report(s, dir, tasks, (int)n, exponent, err);
-    }
-    free(tasks);
-    free(policy);
-    if (rc && !begun)
-        cx_session_dismiss(s);
-    return rc;
-}
-
-static int check(cx_session *s, const cx_args *args, cx_error *err) {
-    char path[600];
-    float *policy;
-    long long ignored;
-    const char *file = cx_args_value(args, "--policy"), *out = cx_args_value(args, "--out");
-    if (!file)
-        return cx_fail(err, CX_EUSAGE, "--policy FILE is missing");
-    int rc = cx_args_int(args, "--tasks", 2, 1000000, 128, &ignored, err);
-    if (!rc)
-        rc = cx_args_int(args, "--seed", 0, 1LL << 62, 1000, &ignored, err);
-    if (!rc)
-        rc = cx_file_make_dirs(out, err);
-    if (!rc)
-        rc = cx_path(path, sizeof path, err, "%s/eval.jsonl", out);
-    if (!rc && cx_file_exists(path))
-        rc = cx_fail(err, CX_EUSAGE, "%s holds an evaluation already; give another --out", out);
-    if (!rc)
-        rc = cx_load_policy(file, &s->config, &policy, err);
-    if (!rc)
+    if (!rc && file)
+        rc = cx_eval_policy_count(&s->config, &e.policy_count, err);
+    if (rc) {
         free(policy);
+        cx_session_dismiss(s);
+        return rc;
+    }
+    e.policy = policy;
+    e.suite.policy_hash = policy ? cx_hash(policy, e.policy_count * sizeof *policy, 0) : 0;
+    cx_evaluation_state *state;
+    rc = cx_evaluate(&e, &state, err);
+    if (!rc)
+        rc = print_results(&e, state, cx_args_has(args, "--json"), err);
+    if (!rc)
+        say_summary(state, e.dir);
+    cx_evaluation_close(state);
+    free(policy);
     return rc;
 }
 
 int cx_cmd_eval(int argc, char **argv) {
-    static const cx_session_plan plan = {&syntax, check, coordinate, NULL};
+    static const cx_session_plan plan = {.syntax = &cx_eval_syntax,
+                                         .adapt = adapt,
+                                         .check = check,
+                                         .coordinate = coordinate,
+                                         .progress = CX_EVALUATION_TRIALS};
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--rewards") == 0)
+            return cx_session_main(&cx_eval_rewards_plan, argc, argv);
     return cx_session_main(&plan, argc, argv);
 }

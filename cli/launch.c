@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -153,8 +154,12 @@ static int read_report(const char *path) {
     return status;
 }
 
-/* Number of the newest finished checkpoint in a folder; -1: none. */
-static long newest_checkpoint(const char *dir) {
+/* What has been saved: number of the newest finished checkpoint in a folder, or size of a
+ * file; -1: nothing. */
+static long saved_so_far(const char *dir) {
+    struct stat st;
+    if (dir && stat(dir, &st) == 0 && S_ISREG(st.st_mode))
+        return st.st_size > 0 ? (long)st.st_size : -1;
     DIR *d = dir ? opendir(dir) : NULL;
     long best = -1;
     if (!d)
@@ -302,29 +307,29 @@ static pid_t start(const cx_launch_plan *plan, bool resume, const char *report) 
  * again. resumed: this start was to go on from a checkpoint. */
 static bool judge(const cx_launch_plan *plan, const char *report, bool resumed, long before,
                   int status, int *tries, int *result) {
-    bool started = cx_file_exists(report), saved = newest_checkpoint(plan->progress_dir) >= 0;
+    bool started = cx_file_exists(report), saved = saved_so_far(plan->progress) >= 0;
     *result = 1;
     if (stop_signals > 0) {
         (void)fprintf(stderr, "coxswain: stopped%s\n",
-                      saved ? "; the newest checkpoint stands" : " before anything was done");
+                      saved ? "; what was saved stands" : " before anything was done");
         *result = saved ? 75 : 1;
         return false;
     }
     if (!started && !(WIFEXITED(status) && WEXITSTATUS(status) == 126)) {
         (void)fprintf(stderr, "coxswain: %s could not start the ranks%s\n",
                       plan->srun ? "srun" : "mpirun",
-                      resumed && saved ? " again; the newest checkpoint stands" : "");
+                      resumed && saved ? " again; what was saved stands" : "");
         if (resumed && saved) /* a node is gone: the job may be given others */
             *result = 75;
     }
-    if (!started || !plan->progress_dir)
+    if (!started || !plan->progress)
         return false;
-    bool progress = newest_checkpoint(plan->progress_dir) > before;
-    *tries = progress ? 0 : *tries + 1;
+    bool further = saved_so_far(plan->progress) > before;
+    *tries = further ? 0 : *tries + 1;
     if (*tries > RESTARTS_WITHOUT_PROGRESS)
         return false;
     (void)fprintf(stderr, "coxswain: a rank died; going on from the newest checkpoint%s\n",
-                  progress ? "" : " (no progress since the last start)");
+                  further ? "" : " (no progress since the last start)");
     return true;
 }
 
@@ -350,11 +355,10 @@ static int make_report_file(const cx_launch_plan *plan, char *path, size_t size)
 static void tell(const cx_launch_plan *plan) {
     const char *job = getenv("SLURM_JOB_ID"), *nodes = getenv("SLURM_JOB_NODELIST");
     if (job)
-        (void)fprintf(
-            stderr, "coxswain: %s starts %d ranks in Slurm job %s on %s%s\n",
-            plan->srun ? "srun --mpi=pmix" : "mpirun", plan->ranks, job, nodes ? nodes : "?",
-            plan->progress_dir ? "; when one dies, all start again from the newest checkpoint"
-                               : "");
+        (void)fprintf(stderr, "coxswain: %s starts %d ranks in Slurm job %s on %s%s\n",
+                      plan->srun ? "srun --mpi=pmix" : "mpirun", plan->ranks, job,
+                      nodes ? nodes : "?",
+                      plan->progress ? "; when one dies, all start again from what was saved" : "");
 }
 
 int cx_launch(const cx_launch_plan *plan) {
@@ -365,7 +369,7 @@ int cx_launch(const cx_launch_plan *plan) {
     cx_launch_catch_signals();
     tell(plan);
     for (bool resume = false;; resume = true) {
-        long before = newest_checkpoint(plan->progress_dir);
+        long before = saved_so_far(plan->progress);
         pid_t child = start(plan, resume, report);
         if (child < 0) {
             (void)fprintf(stderr, "coxswain: cannot fork: %s\n", strerror(errno));

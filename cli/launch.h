@@ -20,13 +20,13 @@ typedef struct {
     int argc;
     char **argv;     /* the command and its arguments */
     const char *dir; /* the run's folder; there when ranks are started */
-    /* Folder of checkpoints by which it is seen whether a restart made progress; with it,
-     * an end that nobody reported leads to a restart with --resume, at most 3 in a row
-     * without progress. NULL: no restarts. */
-    const char *progress_dir;
+    /* By which it is seen whether a restart made progress: a folder of checkpoints, or a
+     * file that grows. With it, an end that nobody reported leads to a restart with --resume,
+     * at most 3 in a row without progress. NULL: no restarts. */
+    const char *progress;
 } cx_launch_plan;
 /* Runs `coxswain ARGV...` on ranks and returns the exit status that rank 0 reported; 75,
- * too, where ranks cannot be started again but a checkpoint stands. */
+ * too, where ranks cannot be started again but something was saved. */
 int cx_launch(const cx_launch_plan *plan);
 
 /* The time at which the run is to be over, as seconds from now. What the launcher has said

@@ -13,12 +13,6 @@ int cx_load_config(const cx_args *args, cx_config *config, cx_faults *faults, cx
     return cx_config_read(args->word[0], sets, n_sets, schemas, n, config, faults, err);
 }
 
-int cx_load_resolved(const cx_args *args, cx_config *config, char **yaml, cx_error *err) {
-    int n, rc = cx_load_config(args, config, NULL, err);
-    const cx_family_schema *const *schemas = cx_task_schemas(&n);
-    return rc ? rc : cx_config_write(config, schemas, n, yaml, err);
-}
-
 static bool same_actions(const cx_config *a, const cx_config *b) {
     if (a->registers != b->registers)
         return false;
@@ -74,22 +68,50 @@ static int check_fit(const char *path, const cx_config *trained, const cx_config
     return CX_OK;
 }
 
-int cx_load_policy(const char *path, const cx_config *config, float **block, cx_error *err) {
+/* The configuration that a policy was trained with; *trained is the caller's (free()). */
+static int read_trained(const char *path, cx_config **trained, cx_error *err) {
     char *yaml;
     uint64_t version;
     int n, rc = cx_policy_read_config(path, &yaml, &version, err);
+    *trained = NULL;
     if (rc)
         return rc;
     const cx_family_schema *const *schemas = cx_task_schemas(&n);
-    cx_config *trained = calloc(1, sizeof *trained);
-    if (!trained) {
-        free(yaml);
-        return cx_fail(err, CX_ENOMEM, "no memory for a configuration");
-    }
-    rc = cx_config_parse(path, yaml, strlen(yaml), NULL, 0, schemas, n, trained, NULL, err);
+    cx_config *c = calloc(1, sizeof *c);
+    rc = c ? cx_config_parse(path, yaml, strlen(yaml), NULL, 0, schemas, n, c, NULL, err)
+           : cx_fail(err, CX_ENOMEM, "no memory for a configuration");
     free(yaml);
-    if (!rc)
-        rc = check_fit(path, trained, config, err);
+    if (rc)
+        free(c);
+    else
+        *trained = c;
+    return rc;
+}
+
+int cx_adopt_policy(const char *path, cx_config *config, cx_error *err) {
+    cx_config *trained;
+    int rc = read_trained(path, &trained, err);
+    if (rc)
+        return rc;
+    config->registers = trained->registers;
+    memcpy(config->heads, trained->heads, sizeof config->heads);
+    config->optimizer = trained->optimizer;
+    config->observations = trained->observations;
+    config->policy = trained->policy;
+    config->episode.feature_interval = trained->episode.feature_interval;
+    config->episode.feature_clip = trained->episode.feature_clip;
+    config->episode.outer_examples = trained->episode.outer_examples;
+    config->episode.parameter_average = trained->episode.parameter_average;
+    free(trained);
+    return CX_OK;
+}
+
+int cx_load_policy(const char *path, const cx_config *config, float **block, cx_error *err) {
+    cx_config *trained;
+    int rc = read_trained(path, &trained, err);
+    if (rc)
+        return rc;
+    rc = check_fit(path, trained, config, err);
     free(trained);
     cx_net *net = NULL;
     if (!rc) {

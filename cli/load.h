@@ -8,12 +8,15 @@
 
 /* Reads CONFIG (the first word) with all --set. faults may be NULL. */
 int cx_load_config(const cx_args *args, cx_config *config, cx_faults *faults, cx_error *err);
-/* Also the resolved text (free()). */
-int cx_load_resolved(const cx_args *args, cx_config *config, char **yaml, cx_error *err);
 
 /* The policy file's network for a runner's shape, and the configuration that it was
  * trained with. *block is free()d by the caller. CX_ECONFIG when observations, actions
  * or network of `config` differ from the policy's. */
 int cx_load_policy(const char *path, const cx_config *config, float **block, cx_error *err);
+
+/* Takes over from the policy's own configuration what belongs to the policy, so that it can
+ * act on any tasks: actions, observations, network, update rule and its start, features, the
+ * parameters' average, episode.outer_examples. cx_load_policy finds them fitting then. */
+int cx_adopt_policy(const char *path, cx_config *config, cx_error *err);
 
 #endif

@@ -18,8 +18,10 @@ static const cx_command commands[] = {
     {"sample", cx_cmd_sample, "print tasks drawn from a distribution"},
     {"status", cx_cmd_status, "where a run stands, from its files"},
     {"report", cx_cmd_report, "one HTML page about a run"},
+    {"export", cx_cmd_export, "a run's updates as CSV or for TensorBoard"},
     {"bench", cx_cmd_bench, "time of an inner step for fixed tasks"},
     {"replay", cx_cmd_replay, "replay recorded optimizer traces and operator vectors"},
+    {"tokenize", cx_cmd_tokenize, "learn a byte-pair vocabulary from text files"},
     {"version", cx_cmd_version, "version, build, MPI and BLAS"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };

@@ -4,10 +4,13 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "cli/launch.h"
 #include "cli/load.h"
+#include "cli/trace.h"
 #include "workers/baseline.h"
 #include "workers/control.h"
 #include "workers/episode.h"
+#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -18,11 +21,17 @@ static const cx_option options[] = {
     {"--policy", "FILE", "let this policy choose (policy.safetensors of a run)"},
     {"--optimizer", "NAME", "adam, adamw, adamax, lamb, sgd, nesterov, rmsprop or ciao"},
     {"--lr", "X", "learning rate of the named optimizer"},
+    {"--weight-decay", "X", "weight decay of the named optimizer (default: its own)"},
     {"--schedule", "NAME", "its schedule: constant, linear, cosine, ... (default constant)"},
     {"--instance", "N", "which task of the distribution (default 0; see `sample`)"},
     {"--entry", "NAME", "the first task from there on whose family or name is NAME"},
     {"--sample", NULL, "sample the actions instead of taking the likeliest"},
     {"--compare", NULL, "a table: the policy, tuned Adam and AdamW, the static control"},
+    {"--checkpoint", "FILE",
+     "with --optimizer: keep the run's state in FILE and go on from it where it is there"},
+    {"--every", "SECONDS", "from one --checkpoint to the next (default checkpoint.every_seconds)"},
+    {"--save", "FILE", "with --optimizer: write the averaged weights as safetensors"},
+    {"--trace", "FILE", "with --policy: write what it saw and did as JSON lines"},
     {"--out", "DIR", "with --compare: also write DIR/closing.json for `report`"},
     {"--set", "KEY=VALUE", "override a key of the configuration; may be repeated"},
     {"--json", NULL, "one JSON object a line"},
@@ -31,7 +40,7 @@ static const cx_syntax syntax = {
     "run",
     "CONFIG (--policy FILE [--compare] | --optimizer NAME --lr X [--schedule NAME])",
     "One inner training. Losses are of the averaged parameters; the test split is read once,\n"
-    "at the end.",
+    "at the end. Exit 75: stopped in good order; with --checkpoint the same command goes on.",
     options,
     1,
     1};
@@ -45,6 +54,8 @@ typedef struct {
     cx_baseline baseline;
     uint64_t instance;
     bool json;
+    FILE *trace;
+    cx_error trace_fault; /* the first one */
 } run;
 
 static void print_value(double x, bool last) {
@@ -59,7 +70,9 @@ static void print_number(const char *name, double x, bool last) {
 }
 
 static void print_decision(void *context, const cx_outer_step_view *v) {
-    const run *r = context;
+    run *r = context;
+    if (r->trace && !r->trace_fault.code)
+        (void)cx_trace_write(r->trace, &r->config, v, &r->trace_fault);
     if (r->json) {
         (void)printf("{\"outer_step\": %d, ", v->outer_step);
         for (int h = 0; h < CX_HYPER_COUNT; h++)
@@ -93,6 +106,32 @@ static void print_step(void *context, int step, double lr, double train_loss, do
     else
         (void)printf("step %7d  lr %9.3g  train %10.4g  valid %10.4g\n", step, lr, train_loss,
                      valid_loss);
+    (void)fflush(stdout); /* a long run is looked at while it goes on */
+}
+
+/* Name and value, after `before` in JSON. */
+static void print_metric(const run *r, const char *before, const cx_task_metric *m, double value) {
+    if (r->json)
+        (void)printf("\"%s_%s\": ", before, m->name), print_value(value, false);
+    else if (m->share)
+        (void)printf("  %s %.2f %%", m->name, 100 * value);
+    else
+        (void)printf("  %s %.5g", m->name, value);
+}
+
+/* What a predictor that learns next to nothing reaches on the test split. */
+static void print_reference(const run *r) {
+    const cx_task_family *f = r->task->family;
+    double metric[CX_TASK_METRICS];
+    if (!f->reference)
+        return;
+    f->measure_reference(r->task, CX_SPLIT_TEST, metric);
+    if (!r->json)
+        (void)printf("%-10s  (of the test split)", f->reference);
+    for (int i = 0; i < CX_TASK_METRICS && f->metric[i].name; i++)
+        print_metric(r, f->reference, &f->metric[i], metric[i]);
+    if (!r->json)
+        (void)printf("\n");
 }
 
 /* Losses and the family's metrics, by split. */
@@ -109,15 +148,11 @@ static void print_end(const run *r, const double loss[CX_SPLITS],
         else
             (void)printf("%-10s  loss %.5g", word[s], loss[s]);
         for (int i = 0; i < CX_TASK_METRICS && m[i].name; i++)
-            if (r->json)
-                (void)printf("\"%s_%s\": ", key[s], m[i].name), print_value(metric[s][i], false);
-            else if (m[i].share)
-                (void)printf("  %s %.2f %%", m[i].name, 100 * metric[s][i]);
-            else
-                (void)printf("  %s %.5g", m[i].name, metric[s][i]);
+            print_metric(r, key[s], &m[i], metric[s][i]);
         if (!r->json)
             (void)printf("\n");
     }
+    print_reference(r);
     if (r->json)
         (void)printf("\"seconds\": %.3f}\n", seconds);
     else
@@ -137,10 +172,18 @@ static int run_policy(run *r, bool sample, cx_watch_function watch, cx_episode_r
     return cx_episode_run(r->runner, &job, r->policy, NULL, NULL, result, extra, err);
 }
 
-static int show_policy(run *r, bool sample, cx_error *err) {
+static int show_policy(run *r, const cx_args *args, cx_error *err) {
     cx_episode_result result;
     cx_episode_extra extra;
-    int rc = run_policy(r, sample, print_decision, &result, &extra, err);
+    const char *path = cx_args_value(args, "--trace");
+    r->trace = path ? fopen(path, "w") : NULL;
+    if (path && !r->trace)
+        return cx_fail(err, CX_EIO, "--trace %s: cannot create: %s", path, strerror(errno));
+    int rc = run_policy(r, cx_args_has(args, "--sample"), print_decision, &result, &extra, err);
+    if (r->trace && fclose(r->trace) != 0 && !r->trace_fault.code)
+        (void)cx_fail(&r->trace_fault, CX_EIO, "cannot write: %s", strerror(errno));
+    if (!rc && r->trace_fault.code)
+        rc = cx_fail(err, r->trace_fault.code, "--trace %s: %s", path, r->trace_fault.message);
     if (rc)
         return rc;
     if (result.end == CX_END_DIVERGED)
@@ -150,21 +193,55 @@ static int show_policy(run *r, bool sample, cx_error *err) {
     return CX_OK;
 }
 
+static void say(void *context, const char *text) {
+    (void)context;
+    (void)fprintf(stderr, "%s\n", text);
+}
+
+/* What the arguments say about files. Signals are caught only where there is a state to
+ * be kept. */
+static int plan_keeping(const run *r, const cx_args *args, cx_control_keep *keep, cx_error *err) {
+    *keep = (cx_control_keep){.checkpoint = cx_args_value(args, "--checkpoint"),
+                              .save = cx_args_value(args, "--save"),
+                              .name = cx_args_value(args, "--optimizer"),
+                              .say = say};
+    if (cx_args_has(args, "--every") && !keep->checkpoint)
+        return cx_fail(err, CX_EUSAGE, "--every wants --checkpoint FILE");
+    if (keep->checkpoint) {
+        cx_launch_catch_signals();
+        keep->should_stop = cx_launch_stop_asked;
+    }
+    return cx_args_real(args, "--every", 0, 1e6, r->config.checkpoint.every_seconds, &keep->every,
+                        err);
+}
+
 static int show_optimizer(run *r, const cx_args *args, cx_error *err) {
     cx_rule_config rule;
     cx_hyper hyper;
     cx_control_result result;
-    cx_schedule schedule = CX_SCHEDULE_constant;
+    cx_control_plan plan = {.config = &r->config,
+                            .task = r->task,
+                            .rule = &rule,
+                            .hyper = &hyper,
+                            .schedule = CX_SCHEDULE_constant,
+                            .steps = r->task->inner_steps,
+                            .view = print_step,
+                            .view_context = r,
+                            .views = 20};
     const char *name = cx_args_value(args, "--schedule");
     int rc = cx_rule_named(cx_args_value(args, "--optimizer"), &rule, &hyper, err);
     if (!rc && name)
-        rc = cx_schedule_named(name, &schedule, err);
+        rc = cx_schedule_named(name, &plan.schedule, err);
     if (!rc)
         rc = cx_args_real(args, "--lr", 0, 1e6, hyper.value[CX_HYPER_LR], &hyper.value[CX_HYPER_LR],
                           err);
+    double *decay = &hyper.value[CX_HYPER_WEIGHT_DECAY];
     if (!rc)
-        rc = cx_control_run(&r->config, r->task, &rule, &hyper, schedule, r->task->inner_steps,
-                            print_step, r, 20, &result, err);
+        rc = cx_args_real(args, "--weight-decay", 0, 1e6, *decay, decay, err);
+    if (!rc)
+        rc = plan_keeping(r, args, &plan.keep, err);
+    if (!rc)
+        rc = cx_control_run(&plan, &result, err);
     if (rc)
         return rc;
     if (result.diverged)
@@ -357,6 +434,12 @@ static int prepare(run *r, const cx_args *args, cx_error *err) {
         return cx_fail(err, CX_EUSAGE, "give either --policy FILE or --optimizer NAME");
     if (cx_args_has(args, "--compare") && !policy)
         return cx_fail(err, CX_EUSAGE, "--compare wants --policy FILE");
+    if (cx_args_has(args, "--trace") && (!policy || cx_args_has(args, "--compare")))
+        return cx_fail(err, CX_EUSAGE, "--trace wants --policy FILE, without --compare");
+    if (policy && (cx_args_has(args, "--checkpoint") || cx_args_has(args, "--save")))
+        return cx_fail(err, CX_EUSAGE,
+                       "--checkpoint and --save want --optimizer NAME: a policy's run is one "
+                       "episode, and is not kept");
     r->json = cx_args_has(args, "--json");
     int rc = cx_load_config(args, &r->config, NULL, err);
     if (!rc && policy)
@@ -389,7 +472,7 @@ int cx_cmd_run(int argc, char **argv) {
         if (!rc && cx_args_has(&args, "--compare"))
             rc = compare(r, &args, &err);
         else if (!rc && r->policy)
-            rc = show_policy(r, cx_args_has(&args, "--sample"), &err);
+            rc = show_policy(r, &args, &err);
         else if (!rc)
             rc = show_optimizer(r, &args, &err);
     }

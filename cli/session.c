@@ -119,9 +119,27 @@ static int launch(const cx_session_plan *plan, const cx_args *args, int ranks, i
                         .argc = argc,
                         .argv = argv,
                         .dir = cx_args_value(args, "--out"),
-                        .progress_dir = plan->progress ? progress : NULL};
+                        .progress = plan->progress ? progress : NULL};
     rc = cx_launch_by(cx_args_value(args, "--launcher"), &l.srun, err);
     return rc ? cx_cli_fail(plan->syntax->command, err) : cx_launch(&l);
+}
+
+static int load(cx_session *s, const cx_session_plan *plan, const cx_args *args, cx_error *err) {
+    int n, rc = cx_load_config(args, &s->config, NULL, err);
+    const cx_family_schema *const *schemas = cx_task_schemas(&n);
+    if (!rc && plan->adapt)
+        rc = plan->adapt(&s->config, args, err);
+    return rc ? rc : cx_config_write(&s->config, schemas, n, &s->yaml, err);
+}
+
+static int take_time_left(const cx_args *args, cx_error *err) {
+    long long left;
+    if (!cx_args_value(args, "--time-left"))
+        return CX_OK;
+    int rc = cx_args_int(args, "--time-left", 0, 1LL << 40, 0, &left, err);
+    if (!rc)
+        cx_launch_set_time_left((double)left);
+    return rc;
 }
 
 int cx_session_main(const cx_session_plan *plan, int argc, char **argv) {
@@ -144,7 +162,9 @@ int cx_session_main(const cx_session_plan *plan, int argc, char **argv) {
     if (!rc && !done)
         rc = cx_args_int(&args, "-j", 1, 1000000, cx_launch_default_ranks(), &ranks, &err);
     if (!rc && !done)
-        rc = cx_load_resolved(&args, &s->config, &s->yaml, &err);
+        rc = take_time_left(&args, &err);
+    if (!rc && !done)
+        rc = load(s, plan, &args, &err);
     if (!rc && !done && !is_rank)
         rc = check_first(s, plan, &args, &err);
     if (!rc && !done && !is_rank && ranks > 1) {

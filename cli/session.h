@@ -24,12 +24,15 @@ typedef struct {
 } cx_session;
 
 typedef struct {
-    const cx_syntax *syntax; /* with --out, --set, --launcher and -j */
+    const cx_syntax *syntax; /* with --out, --set, -j, --launcher, --time-left */
+    /* What the arguments change in the configuration that was read; may be NULL. */
+    int (*adapt)(cx_config *config, const cx_args *args, cx_error *err);
     /* Checks what can be checked before ranks are started; may be NULL. */
     int (*check)(cx_session *s, const cx_args *args, cx_error *err);
     /* What rank 0 does; workers run until it stops them. */
     int (*coordinate)(cx_session *s, const cx_args *args, cx_error *err);
-    /* Folder under --out whose checkpoints show progress; NULL: never restarted. */
+    /* What under --out shows progress: a folder by its checkpoints, a file by its size.
+     * NULL: ranks that died are not started again. */
     const char *progress;
 } cx_session_plan;
 

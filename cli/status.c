@@ -1,6 +1,7 @@
 /* coxswain status DIR: where a run stands, from its files alone. */
 #include "cli/command.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "cli/load.h"
 #include "coordinator/progress.h"
@@ -13,11 +14,15 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
-static const cx_option options[] = {{"--json", NULL, "one JSON object"}, {NULL, NULL, NULL}};
+static const cx_option options[] = {
+    {"--follow", NULL, "go on until the run ends (Ctrl-C leaves; the run does not notice)"},
+    {"--json", NULL, "one JSON object (with --follow: a line each time)"},
+    {NULL, NULL, NULL}};
 static const cx_syntax syntax = {
     "status",
-    "DIR [--json]",
+    "DIR [--follow] [--json]",
     "Tells where the run in DIR stands, while it runs or after it died.",
     options,
     1,
@@ -86,16 +91,20 @@ static int read_run(const char *dir, standing *s, cx_error *err) {
     return rc;
 }
 
+static bool finished(const standing *s) {
+    return s->updates >= (uint64_t)s->config.updates;
+}
+
 static void print_standing(const standing *s, const char *dir, bool json) {
     char line[512];
     double newer, older, diverged;
     cx_progress_means(&s->progress, &newer, &older, &diverged);
-    bool finished = s->updates >= (uint64_t)s->config.updates;
+    bool whole_run = finished(s);
     if (json) {
         json_t *o = json_pack("{s:s, s:I, s:i, s:I, s:I, s:b, s:b}", "dir", dir, "update",
                               (json_int_t)s->updates, "updates", s->config.updates, "episodes",
                               (json_int_t)s->episodes, "baselines", (json_int_t)s->baselines,
-                              "finished", (int)finished, "running", (int)s->running);
+                              "finished", (int)whole_run, "running", (int)s->running);
         const struct {
             const char *key;
             double value;
@@ -122,10 +131,36 @@ static void print_standing(const standing *s, const char *dir, bool json) {
                           .workers_busy = s->busy};
     cx_progress_line(&s->progress, &v, line, sizeof line);
     (void)printf("%s\n%s; %llu baselines; last episode finished %.0f s ago\n", line,
-                 finished     ? "finished"
+                 whole_run    ? "finished"
                  : s->running ? s->holder
                               : "not running, not finished; --resume goes on",
                  (unsigned long long)s->baselines, s->age);
+}
+
+enum { LINES = 2 }; /* of print_standing */
+
+/* Every two seconds, until nobody runs it: on a terminal in place, else a line each time
+ * that something has changed. */
+static int follow(standing *s, const char *dir, bool json, cx_error *err) {
+    bool terminal = isatty(STDOUT_FILENO) && !json;
+    uint64_t shown = UINT64_MAX;
+    for (;;) {
+        memset(s, 0, sizeof *s);
+        int rc = read_run(dir, s, err);
+        if (rc)
+            return rc;
+        bool over = finished(s) || !s->running;
+        if (terminal && shown != UINT64_MAX)
+            (void)printf("\033[%dA\033[J", LINES);
+        if (terminal || over || s->episodes != shown)
+            print_standing(s, dir, json);
+        shown = s->episodes;
+        if (fflush(stdout) != 0)
+            return cx_fail(err, CX_EIO, "cannot write the output");
+        if (over)
+            return CX_OK;
+        cx_clock_sleep(2);
+    }
 }
 
 int cx_cmd_status(int argc, char **argv) {
@@ -136,9 +171,11 @@ int cx_cmd_status(int argc, char **argv) {
     int rc = s ? cx_args_parse(&syntax, argc, argv, &args, &done, &err)
                : cx_fail(&err, CX_ENOMEM, "out of memory");
     if (!rc && !done) {
-        rc = read_run(args.word[0], s, &err);
-        if (!rc)
-            print_standing(s, args.word[0], cx_args_has(&args, "--json"));
+        const char *dir = args.word[0];
+        bool json = cx_args_has(&args, "--json");
+        rc = cx_args_has(&args, "--follow") ? follow(s, dir, json, &err) : read_run(dir, s, &err);
+        if (!rc && !cx_args_has(&args, "--follow"))
+            print_standing(s, dir, json);
     }
     free(s);
     return rc ? cx_cli_fail("status", &err) : 0;

@@ -71,14 +71,8 @@ static int coordinate(cx_session *s, const cx_args *args, cx_error *err) {
 
 static int check(cx_session *s, const cx_args *args, cx_error *err) {
     char path[600];
-    long long left;
     const char *out = cx_args_value(args, "--out");
     int rc = cx_task_refuse_held_out(&s->config, err);
-    if (!rc && cx_args_value(args, "--time-left")) {
-        rc = cx_args_int(args, "--time-left", 0, 1LL << 40, 0, &left, err);
-        if (!rc)
-            cx_launch_set_time_left((double)left);
-    }
     if (!rc)
         rc = cx_path(path, sizeof path, err, "%s/config.yaml", out);
     if (!rc && cx_file_exists(path) && !cx_args_has(args, "--resume"))
@@ -88,6 +82,7 @@ static int check(cx_session *s, const cx_args *args, cx_error *err) {
 }
 
 int cx_cmd_train(int argc, char **argv) {
-    static const cx_session_plan plan = {&syntax, check, coordinate, "checkpoints"};
+    static const cx_session_plan plan = {
+        .syntax = &syntax, .check = check, .coordinate = coordinate, .progress = "checkpoints"};
     return cx_session_main(&plan, argc, argv);
 }

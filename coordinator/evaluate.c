@@ -1,303 +1,342 @@
 #include "coordinator/evaluate.h"
 
 #include "base/clock.h"
-#include "tasks/task.h"
+#include "base/file.h"
+#include "coordinator/eval_json.h"
+#include "store/records.h"
+#include "store/store.h"
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* assignments that a worker holds; examples of the test split that losses are means of */
-enum { QUEUED = 2, TEST_EXAMPLES = 2000 };
+static const uint32_t trial_magic = 0x54584343; /* "CCXT" */
+static const double write_seconds = 60;         /* at least between two partial results */
 
-static const struct {
-    const char *name;
-    cx_acting acting;
-} contestants[] = {
-#define X(code, name, acting) {name, acting},
-    CX_CONTESTANT_TABLE(X)
-#undef X
+_Static_assert(offsetof(cx_trial_result, key) == 0, "a record begins with its key");
+
+typedef struct {
+    uint64_t key;
+    cx_trial_job job;
+    const cx_open_loop *replay;
+    double cost; /* for the time that is left */
+} wanted;
+
+typedef struct {
+    uint64_t key; /* 0: none */
+    double cost;
+} flying;
+
+struct cx_evaluation_state {
+    const cx_evaluation *e;
+    cx_suite *suite;
+    cx_figures *figures;
+    cx_records *own, *shared; /* shared: NULL: none */
+    int lock;
+    cx_farm *farm;
+    bool *has_policy; /* by rank */
+    flying *flight;   /* jobs that were sent; room for all that can be */
+    int n_flight;
+    wanted *queue;
+    size_t n_queue, room, next;
+    bool whole, changed; /* changed: results came since the last plan */
+    int rc;              /* of `want`, which cannot return one */
+    cx_error *err;
+    cx_evaluation_summary summary;
+    double started, said, written, cost_done, cost_left;
+    int tasks_written;
 };
 
-const char *cx_contestant_name(cx_contestant c) {
-    return contestants[c].name;
-}
+/* --- results --- */
 
-typedef struct {
-    bool ready, has_policy, gone;
-    int assignments;
-} eval_worker;
-
-/* What the runs of one half (and perhaps one entry) did on average. */
-typedef struct {
-    cx_open_loop mean;
-    double exponent, mean_log_steps; /* of lr over the number of inner steps */
-} mean_run;
-
-/* Jobs of one stage: number n is (contestant n / n_tasks, task n % n_tasks); stage 0 is
- * the baselines. */
-typedef struct {
-    const cx_evaluation *e;
-    cx_evaluated_task *tasks;
-    eval_worker *worker;
-    int n_workers;
-    bool baselines, told; /* told: by a worker, that a signal asked for a stop */
-    int first, last;      /* contestants of this stage */
-    int sent, done, total;
-    mean_run overall[2], *family; /* [half]; [entry][half] */
-} stage;
-
-/* The replay for task i is made of the runs of the other half. */
-static cx_open_loop make_replay(const stage *s, int i, cx_contestant by) {
-    int half = 1 - i % 2;
-    const cx_evaluated_task *t = &s->tasks[i];
-    bool family = by == CX_BY_REPLAY_FAMILY || by == CX_BY_REPLAY_BOTH;
-    bool steps = by == CX_BY_REPLAY_STEPS || by == CX_BY_REPLAY_BOTH;
-    const mean_run *m = family ? &s->family[2 * t->spec.entry + (uint32_t)half] : &s->overall[half];
-    cx_open_loop r = m->mean;
-    if (steps)
-        cx_open_loop_scale_lr(s->e->config, &r,
-                              exp(m->exponent * (log(t->inner_steps) - m->mean_log_steps)));
+static const cx_trial_result *find(void *context, uint64_t key) {
+    cx_evaluation_state *s = context;
+    size_t size;
+    const void *r = cx_records_find(s->own, key, &size);
+    if (r || !s->shared)
+        return r;
+    r = cx_records_find(s->shared, key, &size);
+    if (r && !s->rc) { /* the folder is to be complete by itself */
+        s->rc = cx_records_add(s->own, r, size, s->err);
+        s->summary.found++;
+        r = cx_records_find(s->own, key, NULL);
+    }
     return r;
 }
 
-static int send_job(stage *s, int rank, int number, cx_error *err) {
-    const cx_evaluation *e = s->e;
-    int i = number % e->n_tasks;
-    if (s->baselines) {
-        cx_msg_baseline_job m;
-        memset(&m, 0, sizeof m);
-        m.instance = (uint64_t)i;
-        m.spec = s->tasks[i].spec;
-        m.test = 1;
-        m.examples = TEST_EXAMPLES;
-        return cx_message_send(s->e->transport, rank, CX_MSG_BASELINE, &m, sizeof m, NULL, 0, err);
-    }
-    cx_contestant by = (cx_contestant)(s->first + number / e->n_tasks);
-    cx_msg_evaluation m;
-    memset(&m, 0, sizeof m);
-    m.number = (uint64_t)number;
-    m.instance = e->first_instance + (uint64_t)i;
-    m.episode = m.instance; /* start noise and sampling: the same for all contestants */
-    m.spec = s->tasks[i].spec;
-    m.baseline = s->tasks[i].baseline;
-    m.acting = (uint32_t)contestants[by].acting;
-    m.test_examples = TEST_EXAMPLES;
-    m.default_start = by == CX_BY_DEFAULT;
-    if (contestants[by].acting == CX_ACT_REPLAY)
-        m.replay = make_replay(s, i, by);
-    eval_worker *w = &s->worker[rank - 1];
-    bool weights = !w->has_policy && (contestants[by].acting == CX_ACT_LIKELIEST ||
-                                      contestants[by].acting == CX_ACT_SAMPLE);
-    if (weights)
-        m.n_weights = e->policy_count;
-    w->has_policy |= weights;
-    return cx_message_send(s->e->transport, rank, CX_MSG_EVALUATION, &m, sizeof m,
-                           weights ? e->policy : NULL, (size_t)m.n_weights * sizeof(float), err);
-}
-
-static int on_evaluated(stage *s, const cx_msg_evaluated *m, cx_error *err) {
-    if (m->number >= (uint64_t)s->total)
-        return cx_fail(err, CX_EFORMAT, "a result came for job %llu, which does not exist",
-                       (unsigned long long)m->number);
-    int number = (int)m->number;
-    cx_contestant by = (cx_contestant)(s->first + number / s->e->n_tasks);
-    cx_evaluated_task *t = &s->tasks[number % s->e->n_tasks];
-    bool diverged = m->result.end == CX_END_DIVERGED;
-    t->test_loss[by] = m->test_loss;
-    t->valid_loss[by] = m->result.final_valid_loss;
-    t->reward[by] = diverged
-                        ? s->e->config->reward.floor
-                        : cx_reward(s->e->config, &t->baseline, m->test_loss - m->optimum, NULL);
-    if (by == CX_BY_LIKELIEST) {
-        t->taken = m->taken;
-        t->taken_whole = !diverged;
-        t->inner_steps = m->result.inner_steps; /* what was really run */
-    }
-    return CX_OK;
-}
-
-static int handle(stage *s, int from, const void *data, size_t size, cx_error *err) {
-    cx_msg_type type;
-    const void *body, *extra;
-    size_t extra_size;
-    int rc = cx_message_unpack(data, size, &type, &body, &extra, &extra_size, err);
-    if (rc || from < 1 || from > s->n_workers)
-        return rc ? rc : cx_fail(err, CX_ESTATE, "a message came from rank %d", from);
-    eval_worker *w = &s->worker[from - 1];
-    if (type == CX_MSG_HELLO) {
-        if (((const cx_msg_hello *)body)->config_hash != s->e->config_hash)
-            return cx_fail(err, CX_ECONFIG, "rank %d has read another configuration", from);
-        w->ready = true;
-    } else if (type == CX_MSG_SWEEP) {
-        const cx_msg_sweep *m = body;
-        if (m->instance >= (uint64_t)s->e->n_tasks)
-            return cx_fail(err, CX_EFORMAT, "a baseline came for a task that does not exist");
-        s->tasks[m->instance].baseline = m->baseline;
-        w->assignments--;
-        s->done++;
-    } else if (type == CX_MSG_EVALUATED) {
-        w->assignments--;
-        s->done++;
-        return on_evaluated(s, body, err);
-    } else if (type == CX_MSG_FAILED) {
-        const cx_msg_failed *m = body;
-        w->gone |= m->number == CX_NO_JOB;
-        return cx_fail(err, (cx_code)m->code, "rank %d: %.900s", from, m->text);
-    } else if (type == CX_MSG_SIGNAL) {
-        s->told = true;
-    } else if (type == CX_MSG_BYE) {
-        w->gone = true;
-    }
-    return CX_OK;
-}
-
-static int poll_once(stage *s, bool *did, cx_error *err) {
-    int from;
-    void *data;
-    size_t size;
-    int rc = s->e->transport->receive(s->e->transport, &from, &data, &size, err);
-    if (!rc && data) {
-        *did = true;
-        rc = handle(s, from, data, size, err);
-        free(data);
-    }
+static int keep(cx_evaluation_state *s, const cx_trial_result *r, cx_error *err) {
+    size_t size = cx_trial_result_size(r);
+    int rc = cx_records_add(s->own, r, size, err);
+    if (!rc && s->shared)
+        rc = cx_records_add(s->shared, r, size, err);
     return rc;
 }
 
-static int idle(stage *s, cx_error *err) {
-    bool worked = false;
-    if (s->e->idle) {
-        int rc = s->e->idle(s->e->idle_context, &worked, err);
-        if (rc)
-            return rc;
-    }
-    if (!worked)
-        cx_clock_sleep(500e-6);
-    return CX_OK;
+/* --- the queue --- */
+
+static bool under_way(const cx_evaluation_state *s, uint64_t key) {
+    for (int i = 0; i < s->n_flight; i++)
+        if (s->flight[i].key == key)
+            return true;
+    return false;
 }
 
-static int run_stage(stage *s, const char *name, cx_error *err) {
-    double said = cx_clock_now();
-    s->sent = s->done = 0;
-    s->total = s->baselines ? s->e->n_tasks : (s->last - s->first + 1) * s->e->n_tasks;
-    while (s->done < s->total) {
-        bool did = false;
-        int rc = poll_once(s, &did, err);
-        for (int rank = 1; !rc && rank <= s->n_workers && s->sent < s->total; rank++) {
-            eval_worker *w = &s->worker[rank - 1];
-            if (w->ready && w->assignments < QUEUED) {
-                rc = send_job(s, rank, s->sent++, err);
-                w->assignments++;
-                did = true;
-            }
-        }
-        if (!rc && !did)
-            rc = idle(s, err);
-        if (!rc && (s->told || (s->e->should_stop && s->e->should_stop(s->e->stop_context))))
-            rc = cx_fail(err, CX_ESTOPPED, "stopped; an evaluation begins anew");
-        if (rc)
-            return rc;
-        if (s->e->say && cx_clock_now() - said > 2) {
-            char line[128];
-            said = cx_clock_now();
-            (void)snprintf(line, sizeof line, "%s: %d of %d", name, s->done, s->total);
-            s->e->say(s->e->say_context, true, line);
-        }
-    }
-    return CX_OK;
+/* One trial may be wanted twice, as two contestants' (rarely: the tail of the queue is
+ * where its twin is). */
+static bool queued(const cx_evaluation_state *s, uint64_t key) {
+    for (size_t i = s->n_queue; i-- > 0;)
+        if (s->queue[i].key == key)
+            return true;
+    return false;
 }
 
-/* Means over the runs of one half (and one entry; -1: all) that did not diverge. False
- * where there is none. */
-static bool mean_of(const stage *s, int half, int entry, const cx_open_loop **list, double *steps,
-                    mean_run *out) {
-    int n = 0;
-    for (int i = half; i < s->e->n_tasks; i += 2) {
-        const cx_evaluated_task *t = &s->tasks[i];
-        if (t->taken_whole && (entry < 0 || t->spec.entry == (uint32_t)entry)) {
-            steps[n] = t->inner_steps;
-            list[n++] = &t->taken;
-        }
-    }
-    if (n == 0)
-        return false;
-    cx_open_loop_mean(s->e->config, list, n, &out->mean);
-    out->exponent = cx_open_loop_exponent(list, steps, n, &out->mean_log_steps);
-    return true;
-}
-
-static int fit_replays(stage *s, cx_error *err) {
-    int n_entries = s->e->config->n_tasks, rc = CX_OK;
-    s->family = calloc((size_t)n_entries * 2, sizeof *s->family);
-    const cx_open_loop **list = calloc((size_t)s->e->n_tasks, sizeof(cx_open_loop *));
-    double *steps = calloc((size_t)s->e->n_tasks, sizeof *steps);
-    if (!s->family || !list || !steps)
-        rc = cx_fail(err, CX_ENOMEM, "no memory for the replays");
-    for (int half = 0; half < 2 && !rc; half++) {
-        if (!mean_of(s, half, -1, list, steps, &s->overall[half]))
-            rc = cx_fail(err, CX_ESTATE, "every run of the policy diverged: nothing to replay");
-        for (int entry = 0; entry < n_entries && !rc; entry++)
-            if (!mean_of(s, half, entry, list, steps, &s->family[2 * entry + half]))
-                s->family[2 * entry + half] = s->overall[half];
-    }
-    free(list);
-    free(steps);
-    return rc;
-}
-
-static void stop_workers(stage *s, double patience) {
-    cx_error ignored;
-    double end = cx_clock_now() + patience;
-    for (int rank = 1; rank <= s->n_workers; rank++)
-        (void)cx_message_send(s->e->transport, rank, CX_MSG_STOP, NULL, 0, NULL, 0, &ignored);
-    for (;;) {
-        int left = 0;
-        bool did = false;
-        for (int i = 0; i < s->n_workers; i++)
-            left += !s->worker[i].gone;
-        if (left == 0 || cx_clock_now() > end || poll_once(s, &did, &ignored) ||
-            (!did && idle(s, &ignored)))
+static void want(void *context, uint64_t key, const cx_trial_job *job, const cx_open_loop *replay) {
+    cx_evaluation_state *s = context;
+    if (s->rc || under_way(s, key) || queued(s, key))
+        return;
+    if (s->n_queue == s->room) {
+        size_t room = s->room ? 2 * s->room : 256;
+        wanted *more = realloc(s->queue, room * sizeof *more);
+        if (!more) {
+            s->rc = cx_fail(s->err, CX_ENOMEM, "no memory for a queue of %zu trials", room);
             return;
+        }
+        s->queue = more;
+        s->room = room;
     }
+    double cost = fmax(cx_task_gflop(&job->spec, s->e->config) * job->length, 1e-6);
+    s->queue[s->n_queue++] = (wanted){key, *job, replay, cost};
+    s->cost_left += cost;
 }
 
-static int run_stages(stage *s, cx_error *err) {
-    s->baselines = true;
-    int rc = run_stage(s, "baselines", err);
-    if (rc)
-        return rc;
-    s->baselines = false;
-    s->first = CX_BY_LIKELIEST;
-    s->last = CX_BY_NEUTRAL;
-    rc = run_stage(s, "policy and controls", err);
-    if (!rc)
-        rc = fit_replays(s, err);
-    if (rc)
-        return rc;
-    s->first = CX_BY_REPLAY;
-    s->last = CX_CONTESTANT_COUNT - 1;
-    return run_stage(s, "replays", err);
+/* Plans again with what has come since. */
+static int plan(cx_evaluation_state *s, cx_error *err) {
+    const cx_plan_io io = {find, want, s};
+    s->n_queue = s->next = 0;
+    s->changed = false;
+    s->cost_left = 0;
+    s->rc = CX_OK;
+    s->err = err;
+    for (int i = 0; i < s->n_flight; i++)
+        s->cost_left += s->flight[i].cost;
+    s->whole = cx_suite_plan(s->suite, &io);
+    s->err = NULL;
+    return s->rc;
 }
 
-int cx_evaluate(const cx_evaluation *e, cx_evaluated_task *tasks, double exponent[2],
-                cx_error *err) {
-    stage s = {.e = e, .tasks = tasks, .n_workers = e->transport->ranks - 1};
-    s.worker = calloc((size_t)s.n_workers + 1, sizeof *s.worker);
-    if (!s.worker)
-        return cx_fail(err, CX_ENOMEM, "no memory for %d workers", s.n_workers);
-    for (int i = 0; i < e->n_tasks; i++) {
-        memset(&tasks[i], 0, sizeof tasks[i]);
-        cx_task_sample(e->config, e->first_instance + (uint64_t)i, &tasks[i].spec);
-        int K = (int)cx_task_value(&tasks[i].spec, "outer_steps");
-        tasks[i].outer_steps = K;
-        tasks[i].inner_steps = cx_task_inner_steps(&tasks[i].spec, e->config);
+/* --- the work --- */
+
+static bool done(void *context) {
+    return ((cx_evaluation_state *)context)->whole;
+}
+
+static int send_next(void *context, int rank, bool *sent, cx_error *err) {
+    cx_evaluation_state *s = context;
+    *sent = false;
+    if (s->next == s->n_queue && s->changed) {
+        int rc = plan(s, err);
+        if (rc)
+            return rc;
     }
-    int rc = run_stages(&s, err);
-    exponent[0] = s.overall[0].exponent;
-    exponent[1] = s.overall[1].exponent;
-    stop_workers(&s, rc == CX_ESTOPPED ? 5 : 30);
-    free(s.worker);
-    free(s.family);
+    if (s->next == s->n_queue)
+        return CX_OK;
+    const wanted *w = &s->queue[s->next++];
+    cx_msg_trial m;
+    memset(&m, 0, sizeof m);
+    m.key = w->key;
+    m.job = w->job;
+    if (w->replay)
+        m.replay = *w->replay;
+    bool weights = w->job.trainer == CX_TRAINER_POLICY && !s->has_policy[rank];
+    if (weights)
+        m.n_weights = s->e->policy_count;
+    s->has_policy[rank] |= weights;
+    s->flight[s->n_flight++] = (flying){w->key, w->cost};
+    *sent = true;
+    return cx_message_send(s->e->farm.transport, rank, CX_MSG_TRIAL, &m, sizeof m,
+                           weights ? s->e->policy : NULL, (size_t)m.n_weights * sizeof(float), err);
+}
+
+static int write_results(cx_evaluation_state *s, cx_error *err) {
+    cx_figures_destroy(s->figures);
+    s->figures = NULL;
+    s->written = cx_clock_now();
+    int rc = cx_figures_create(s->suite, &s->figures, err);
+    return rc ? rc : cx_evaluation_write_json(s->e, s->suite, s->figures, s->whole, err);
+}
+
+static int complete_tasks(const cx_suite *suite) {
+    int n = 0;
+    for (int i = 0; i < suite->n_tasks; i++)
+        n += suite->task[i].complete;
+    return n;
+}
+
+static int take(void *context, int rank, cx_msg_type type, const void *body, cx_error *err) {
+    cx_evaluation_state *s = context;
+    if (type != CX_MSG_TRIED)
+        return cx_fail(err, CX_EFORMAT, "rank %d sent a message of type %s", rank,
+                       cx_message_name(type));
+    const cx_trial_result *r = &((const cx_msg_tried *)body)->result;
+    int i = 0;
+    while (i < s->n_flight && s->flight[i].key != r->key)
+        i++;
+    if (i == s->n_flight)
+        return cx_fail(err, CX_EFORMAT, "a result came for a trial that nobody asked for");
+    s->cost_done += s->flight[i].cost;
+    s->cost_left -= s->flight[i].cost;
+    s->flight[i] = s->flight[--s->n_flight];
+    s->summary.done++;
+    s->changed = true;
+    int rc = keep(s, r, err);
+    if (!rc && s->next == s->n_queue)
+        rc = plan(s, err);
+    int complete = complete_tasks(s->suite);
+    if (!rc && !s->whole && complete > s->tasks_written &&
+        cx_clock_now() - s->written > write_seconds) {
+        s->tasks_written = complete;
+        rc = write_results(s, err);
+    }
     return rc;
+}
+
+static void tick(void *context) {
+    cx_evaluation_state *s = context;
+    char line[160], left[48] = "";
+    double now = cx_clock_now();
+    if (!s->e->say || now - s->said < s->e->say_interval)
+        return;
+    s->said = now;
+    double seconds = s->cost_left * (now - s->started) / fmax(s->cost_done, 1e-9);
+    if (s->summary.done >= 8)
+        (void)snprintf(left, sizeof left, ", left at least %.0f %s",
+                       seconds < 100 ? seconds : seconds / 60, seconds < 100 ? "s" : "min");
+    (void)snprintf(line, sizeof line, "%d of %d tasks complete, %d trials done, %zu waiting%s",
+                   complete_tasks(s->suite), s->suite->n_tasks, s->summary.done,
+                   s->n_queue - s->next + (size_t)s->n_flight, left);
+    s->e->say(s->e->say_context, true, line);
+}
+
+/* --- beginning and end --- */
+
+static int open_records(const char *folder, cx_records **out, cx_error *err) {
+    char path[600];
+    int rc = cx_path(path, sizeof path, err, "%s/" CX_EVALUATION_TRIALS, folder);
+    return rc ? rc : cx_records_open(path, trial_magic, cx_trial_result_ok, out, err);
+}
+
+static int open_folder(cx_evaluation_state *s, cx_error *err) {
+    const cx_evaluation *e = s->e;
+    char path[600];
+    int rc = cx_file_make_dirs(e->dir, err);
+    if (!rc)
+        rc = cx_path(path, sizeof path, err, "%s/lock", e->dir);
+    if (!rc)
+        rc = cx_lock_take(path, &s->lock, err);
+    if (!rc)
+        rc = cx_path(path, sizeof path, err, "%s/config.yaml", e->dir);
+    if (!rc)
+        rc = cx_file_replace(path, e->config_yaml, strlen(e->config_yaml), err);
+    if (!rc)
+        rc = open_records(e->dir, &s->own, err);
+    if (!rc && e->config->evaluation.cache[0])
+        rc = open_records(e->config->evaluation.cache, &s->shared, err);
+    return rc;
+}
+
+static bool asked_to_stop(void *context) {
+    cx_evaluation_state *s = context;
+    char path[600];
+    if (s->e->farm.should_stop && s->e->farm.should_stop(s->e->farm.stop_context))
+        return true;
+    return cx_path(path, sizeof path, NULL, "%s/stop", s->e->dir) == CX_OK && cx_file_exists(path);
+}
+
+/* A stop file that was obeyed is taken away: the next call is to go on. */
+static void remove_stop_file(const cx_evaluation_state *s) {
+    char path[600];
+    if (cx_path(path, sizeof path, NULL, "%s/stop", s->e->dir) == CX_OK)
+        (void)cx_file_remove_all(path, NULL);
+}
+
+/* The farm first: whatever fails then, the workers are sent home with it. */
+static int prepare(cx_evaluation_state *s, cx_error *err) {
+    size_t ranks = (size_t)s->e->farm.transport->ranks;
+    cx_farm_options farm = s->e->farm;
+    farm.should_stop = asked_to_stop;
+    farm.stop_context = s;
+    int rc = cx_farm_create(&farm, &s->farm, err);
+    if (rc)
+        return rc;
+    s->has_policy = calloc(ranks, sizeof *s->has_policy);
+    s->flight = calloc(ranks * CX_FARM_QUEUED, sizeof *s->flight);
+    if (!s->has_policy || !s->flight)
+        return cx_fail(err, CX_ENOMEM, "no memory for %zu ranks", ranks);
+    rc = open_folder(s, err);
+    if (!rc)
+        rc = cx_suite_create(&s->e->suite, &s->suite, err);
+    s->summary.found = rc ? 0 : (int)cx_records_count(s->own);
+    s->started = s->written = cx_clock_now();
+    return rc ? rc : plan(s, err);
+}
+
+int cx_evaluate(const cx_evaluation *e, cx_evaluation_state **out, cx_error *err) {
+    *out = NULL;
+    cx_evaluation_state *s = calloc(1, sizeof *s);
+    if (!s)
+        return cx_fail(err, CX_ENOMEM, "no memory for an evaluation");
+    s->e = e;
+    s->lock = -1;
+    const cx_farm_work work = {s, done, send_next, take, tick};
+    int rc = prepare(s, err);
+    if (!rc)
+        rc = cx_farm_run(s->farm, &work, err);
+    cx_error ignored;
+    bool stopped = rc == CX_ESTOPPED;
+    cx_farm_destroy(s->farm);
+    s->farm = NULL;
+    s->summary.seconds = cx_clock_now() - s->started;
+    if (!rc)
+        rc = write_results(s, err);
+    else if (stopped)
+        (void)write_results(s, &ignored);
+    if (stopped) {
+        remove_stop_file(s);
+        rc = cx_fail(err, CX_ESTOPPED, "stopped; %d trials are kept, the same command goes on",
+                     (int)cx_records_count(s->own));
+    }
+    if (rc)
+        cx_evaluation_close(s);
+    else
+        *out = s;
+    return rc;
+}
+
+const cx_suite *cx_evaluation_suite(const cx_evaluation_state *s) {
+    return s->suite;
+}
+
+const cx_figures *cx_evaluation_figures(const cx_evaluation_state *s) {
+    return s->figures;
+}
+
+cx_evaluation_summary cx_evaluation_summarize(const cx_evaluation_state *s) {
+    return s->summary;
+}
+
+void cx_evaluation_close(cx_evaluation_state *s) {
+    char path[600];
+    if (!s)
+        return;
+    if (s->lock >= 0 && cx_path(path, sizeof path, NULL, "%s/lock", s->e->dir) == CX_OK)
+        cx_lock_release(path, s->lock);
+    cx_figures_destroy(s->figures);
+    cx_suite_destroy(s->suite);
+    cx_records_close(s->own);
+    cx_records_close(s->shared);
+    free(s->has_policy);
+    free(s->flight);
+    free(s->queue);
+    free(s);
 }

@@ -1,67 +1,45 @@
-/* Evaluation of a policy on fresh tasks of a distribution, spread over the workers:
- * policy (sampled, likeliest), random actions, no change, and the open-loop replays
- * (lhopt, section "evaluation"). Rewards are computed from *test* losses, against Adam
- * sweeps that are chosen and measured on the test split, too (which favors Adam a
- * little); the runs themselves see the validation split only, as ever. All see the same task
- * instances, the same initial weights and batches, and the same start noise. */
+/* The evaluation of a policy on a suite (lhopt, section "evaluation"): does the trials that
+ * the suite's plan asks for, over the workers, keeps their results in a file, and writes
+ * what follows from them. A trial that the file knows is never done again: the same call goes
+ * on where the last one stopped. */
 #ifndef CX_COORDINATOR_EVALUATE_H
 #define CX_COORDINATOR_EVALUATE_H
 
-#include "config/config.h"
-#include "wire/message.h"
-#include "wire/transport.h"
+#include "coordinator/farm.h"
+#include "coordinator/figures.h"
+#include "coordinator/suite.h"
 
-/* Who chooses. All start with the training's noise on the hyperparameters but the default
- * start, which is how a policy is used, and the replays, which set their own. The replays
- * are made from the likeliest-choice runs (with noise) of the *other* half of the tasks.
- * X(enum, name, acting) */
-#define CX_CONTESTANT_TABLE(X)                                                                     \
-    X(CX_BY_LIKELIEST, "policy, likeliest", CX_ACT_LIKELIEST)                                      \
-    X(CX_BY_DEFAULT, "policy, default start", CX_ACT_LIKELIEST)                                    \
-    X(CX_BY_SAMPLE, "policy, sampled", CX_ACT_SAMPLE)                                              \
-    X(CX_BY_RANDOM, "random actions", CX_ACT_RANDOM)                                               \
-    X(CX_BY_NEUTRAL, "no change", CX_ACT_NEUTRAL)                                                  \
-    X(CX_BY_REPLAY, "replay of the mean", CX_ACT_REPLAY)                                           \
-    X(CX_BY_REPLAY_FAMILY, "replay, per family", CX_ACT_REPLAY)                                    \
-    X(CX_BY_REPLAY_STEPS, "replay, lr by N", CX_ACT_REPLAY)                                        \
-    X(CX_BY_REPLAY_BOTH, "replay, per family, lr by N", CX_ACT_REPLAY)
-
-typedef enum {
-#define X(code, name, acting) code,
-    CX_CONTESTANT_TABLE(X)
-#undef X
-        CX_CONTESTANT_COUNT
-} cx_contestant;
-const char *cx_contestant_name(cx_contestant c);
+/* Files in `dir`. */
+#define CX_EVALUATION_TRIALS "trials.bin"
+#define CX_EVALUATION_JSON "evaluation.json"
 
 typedef struct {
-    cx_task_spec spec;
-    int outer_steps, inner_steps;
-    cx_baseline baseline;
-    double reward[CX_CONTESTANT_COUNT]; /* clipped; reward.floor where the run diverged */
-    double test_loss[CX_CONTESTANT_COUNT], valid_loss[CX_CONTESTANT_COUNT];
-    bool taken_whole;   /* the likeliest choice's run did not diverge */
-    cx_open_loop taken; /* by the likeliest choice */
-} cx_evaluated_task;
-
-typedef struct {
-    const cx_config *config; /* its seed draws the tasks */
-    uint64_t first_instance; /* task instances first_instance, +1, ... */
-    int n_tasks;
-    uint64_t config_hash;
-    const float *policy; /* cx_net block */
+    const cx_config *config;
+    const char *config_yaml; /* resolved */
+    const char *dir;
+    const char *source; /* the policy's file, for the results; NULL: none */
+    cx_suite_options suite;
+    const float *policy; /* cx_net block; NULL: a fixed contestant */
     size_t policy_count;
-    cx_transport *transport;
-    int (*idle)(void *context, bool *worked, cx_error *err); /* as in coordinator.h */
-    void *idle_context;
-    bool (*should_stop)(void *context); /* CX_ESTOPPED when it says so; may be NULL */
-    void *stop_context;
+    cx_farm_options farm;
     void (*say)(void *context, bool live, const char *line);
     void *say_context;
+    double say_interval; /* seconds between live lines */
 } cx_evaluation;
 
-/* tasks[n_tasks] is filled. exponent[2]: of lr over N, as fitted on either half. */
-int cx_evaluate(const cx_evaluation *e, cx_evaluated_task *tasks, double exponent[2],
-                cx_error *err);
+typedef struct {
+    int done, found; /* trials done now; found finished */
+    double seconds;
+} cx_evaluation_summary;
+
+/* Runs until the plan is whole: DIR/config.yaml, DIR/trials.bin, DIR/evaluation.json (also
+ * on a stop, of the tasks that are complete). *suite and *figures: what came out, the
+ * caller's; results in them live until cx_evaluation_close. */
+typedef struct cx_evaluation_state cx_evaluation_state;
+int cx_evaluate(const cx_evaluation *e, cx_evaluation_state **state, cx_error *err);
+const cx_suite *cx_evaluation_suite(const cx_evaluation_state *state);
+const cx_figures *cx_evaluation_figures(const cx_evaluation_state *state);
+cx_evaluation_summary cx_evaluation_summarize(const cx_evaluation_state *state);
+void cx_evaluation_close(cx_evaluation_state *state);
 
 #endif

@@ -26,7 +26,7 @@ static bool folder_is_empty(const char *path) {
  * them changes what an update computes from its episodes. */
 static bool may_differ(const char *line, size_t length, bool *in_free_section) {
     static const char *const keys[] = {
-        "updates:", "checkpoint:", "workers:", "data:", "baseline_cache:"};
+        "updates:", "checkpoint:", "workers:", "data:", "evaluation:", "baseline_cache:"};
     bool top = length > 0 && line[0] != ' ';
     if (top) {
         *in_free_section = false;

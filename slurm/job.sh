@@ -16,7 +16,7 @@ cox=$home/build/coxswain
 this_job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
 this_job=${this_job:-${SLURM_JOB_ID:-}}
 child=
-part_header=24 # bytes
+part_header=24 # bytes of a checkpoint file before its data
 
 say() { echo "$(date '+%F %T') $*" >&2; }
 
@@ -57,19 +57,26 @@ check() {
 
 # Seconds until the run has to be over; nothing where the job has no end.
 time_left() {
-    local end=${SLURM_JOB_END_TIME:-} # newer than Slurm 22.05
-    [ -n "$end" ] || end=$(date -d "$(squeue -h -j "$SLURM_JOB_ID" -o %e)" +%s 2>/dev/null) || return 0
+    local end=${SLURM_JOB_END_TIME:-} text # that is newer than Slurm 22.05
+    if [ -z "$end" ]; then
+        text=$(squeue -h -j "$this_job" -o %e 2>/dev/null)
+        [ -n "$text" ] && end=$(date -d "$text" +%s 2>/dev/null) || return 0
+    fi
     end=$((end - $(date +%s) - margin))
     echo $((end > 0 ? end : 0))
 }
 
-# The newest whole checkpoint of a run, and the bytes of finished episodes in it (less those
-# of the file's header).
+# What is safe on disk, as two numbers: of a training the newest whole checkpoint and the
+# bytes of finished episodes in it (less those of the file's header), of an evaluation 0 and
+# the bytes of its trials.
 progress() {
     local done_files=("$1"/checkpoints/*[0-9]/DONE) newest
     newest=$(dirname "${done_files[-1]}")
-    [ -e "$newest/DONE" ] || { echo "0 0" && return; }
-    echo "$((10#$(basename "$newest"))) $(($(stat -c %s "$newest/episodes") - part_header))"
+    if [ -e "$newest/DONE" ]; then
+        echo "$((10#$(basename "$newest"))) $(($(stat -c %s "$newest/episodes") - part_header))"
+    else
+        echo "0 $(stat -c %s "$1/trials.bin" 2>/dev/null || echo 0)"
+    fi
 }
 further() { # A B: does progress A lie beyond B?
     local a b
@@ -85,13 +92,16 @@ count_requeues() {
     idle_requeues=0
     if [ "${SLURM_RESTART_COUNT:-0}" = 0 ]; then
         rm -f "$dir/requeues"
-    elif [ -e "$dir/config.yaml" ]; then
+    elif [ -d "$dir" ]; then
         [ ! -e "$dir/requeues" ] || read -r idle_requeues before <"$dir/requeues"
         idle_requeues=$((${idle_requeues:-0} + 1))
         further "$progress_at_start" "${before:-0 0}" && idle_requeues=0
     fi
     [ "$idle_requeues" -le "$max_requeues" ] || give_up
-    [ ! -e "$dir/config.yaml" ] || echo "$idle_requeues $progress_at_start" >"$dir/requeues"
+    # nothing is put into the folder of a training that has not begun: it has to be empty
+    if [ "$command" = eval ] || [ -e "$dir/config.yaml" ]; then
+        echo "$idle_requeues $progress_at_start" >"$dir/requeues"
+    fi
 }
 give_up() {
     say "$max_requeues requeues in a row without progress: given up"
@@ -141,17 +151,16 @@ requeue() {
     fi
 }
 
-# train CONFIG DIR [ARGUMENTS...]: a whole job of train.sbatch, or a task of sweep.sbatch.
-train() {
-    local config=$1 dir=$2 words=() left rc
-    shift 2
-    check "$config" "$dir" "$@"
+# work COMMAND CONFIG DIR [ARGUMENTS...]: the job; does not return.
+work() {
+    local command=$1 config=$2 dir=$3 words=() left rc
+    shift 3
     count_requeues "$dir"
     left=$(time_left)
     [ ! -e "$dir/config.yaml" ] || words+=(--resume)
     [ -z "$left" ] || words+=(--time-left "$left")
-    say "job $this_job, start $((${SLURM_RESTART_COUNT:-0} + 1)), ${left:-no limit of} seconds to train: $dir"
-    run "$cox" train "$config" --out "$dir" --launcher "$launcher" "${words[@]}" "$@"
+    say "job $this_job, start $((${SLURM_RESTART_COUNT:-0} + 1)), ${left:-no limit of} seconds: $dir"
+    run "$cox" "$command" "$config" --out "$dir" --launcher "$launcher" "${words[@]}" "$@"
     rc=$?
     say "ended with exit status $rc"
     if [ $rc = 75 ]; then
@@ -161,23 +170,17 @@ train() {
     exit $rc
 }
 
-# evaluate CONFIG POLICY DIR [ARGUMENTS...]: a whole job of eval.sbatch. An evaluation does
-# not resume: it is requeued only where its time was not the reason for its end.
+# train CONFIG DIR [ARGUMENTS...]
+train() {
+    check "$@"
+    work train "$@"
+}
+
+# evaluate CONFIG POLICY DIR [ARGUMENTS...]
 evaluate() {
-    local config=$1 policy=$2 dir=$3 rc left
+    local config=$1 policy=$2 dir=$3
     shift 3
     check "$config" "$dir" "$@"
-    say "job $this_job, start $((${SLURM_RESTART_COUNT:-0} + 1)): $dir"
-    run "$cox" eval "$config" --policy "$policy" --out "$dir" --launcher "$launcher" "$@"
-    rc=$?
-    say "ended with exit status $rc"
-    if [ $rc = 75 ]; then
-        left=$(time_left)
-        if [ "${left:-1}" = 0 ]; then
-            say "its time is over: give the job more"
-        elif [ "${SLURM_RESTART_COUNT:-0}" -lt "$max_requeues" ]; then
-            requeue
-        fi
-    fi
-    exit $rc
+    mkdir -p "$dir" || exit 1
+    work eval "$config" "$dir" --policy "$policy" "$@"
 }

@@ -107,6 +107,10 @@ void cx_episode_runner_interrupt(cx_episode_runner *r, cx_interrupt interrupt) {
     r->interrupt = interrupt;
 }
 
+bool cx_episode_runner_interrupted(const cx_episode_runner *r) {
+    return r->interrupt.asked && r->interrupt.asked(r->interrupt.context);
+}
+
 double cx_episode_runner_policy_seconds(const cx_episode_runner *r) {
     return r->policy_seconds;
 }
@@ -144,6 +148,13 @@ int cx_episode_runner_task(cx_episode_runner *r, const cx_task_spec *spec, cx_ta
     return rc;
 }
 
+cx_inner_run *cx_episode_runner_inner(cx_episode_runner *r, const cx_task_spec *spec) {
+    for (int i = 0; i < TASKS_KEPT; i++)
+        if (r->kept[i].task && memcmp(&r->kept[i].task->spec, spec, sizeof *spec) == 0)
+            return r->kept[i].inner;
+    return NULL;
+}
+
 static int prepare_inner(episode *e, cx_error *err) {
     kept_task *k;
     int rc = find_task(e->r, &e->job->spec, &k, err);
@@ -154,6 +165,8 @@ static int prepare_inner(episode *e, cx_error *err) {
     else
         rc = cx_inner_run_create(e->r->config, k->task, &e->r->rule, &k->inner, err);
     e->inner = k->inner;
+    if (!rc)
+        rc = cx_inner_run_mark(e->inner, err); /* so that later marks cannot fail */
     return rc;
 }
 
@@ -198,6 +211,8 @@ static void prepare_state(episode *e) {
     s->hyper = r->config->optimizer.start;
     if (!e->job->default_start)
         cx_action_start(r->config, task->outer_steps, &rng, &s->hyper, e->noise);
+    if (e->job->start_lr > 0)
+        s->hyper.value[CX_HYPER_LR] *= e->job->start_lr;
     s->hyper_start = s->hyper;
     s->outer_steps = task->outer_steps;
     s->inner_steps = task->inner_steps;
@@ -311,10 +326,13 @@ static void apply_choice(episode *e, int k) {
 static void advance(episode *e) {
     cx_run_state *s = &e->state;
     const cx_task *task = e->inner->task;
-    cx_inner_run_mark(e->inner);
+    (void)cx_inner_run_mark(e->inner, NULL);
     s->previous_param_norm = cx_inner_run_norm(e->inner);
     int before = e->inner->steps_done;
+    double start = e->extra ? cx_clock_cpu() : 0;
     e->diverged = !cx_inner_run_advance(e->inner, task->inner_steps / task->outer_steps);
+    if (e->extra)
+        e->extra->training_seconds += cx_clock_cpu() - start;
     e->result->inner_steps_done += e->inner->steps_done - before;
     cx_optimizer_outer_step(e->inner->optimizer, e->features);
     s->train_loss = e->inner->train_loss;
@@ -346,6 +364,9 @@ static int outer_steps(episode *e, cx_piece_function piece, void *context, cx_er
         if (rc)
             return rc;
         cx_run_state seen = e->state;
+        double features[CX_FEATURE_COUNT];
+        memcpy(features, e->features, sizeof features);
+        seen.features = features;
         apply_choice(e, k);
         k++;
         e->t->result.steps = k;
@@ -353,13 +374,18 @@ static int outer_steps(episode *e, cx_piece_function piece, void *context, cx_er
             break; /* the policy had its chance to load a register */
         advance(e);
         if (e->r->watch) {
-            cx_outer_step_view view = {k - 1,
-                                       &seen,
-                                       &e->r->heads,
-                                       e->choice,
-                                       &e->state.hyper,
-                                       e->state.train_loss,
-                                       e->state.valid_loss};
+            size_t row = (size_t)k - 1;
+            cx_outer_step_view view = {.outer_step = k - 1,
+                                       .state = &seen,
+                                       .obs = e->t->obs + row * (size_t)e->t->n_obs,
+                                       .heads = &e->r->heads,
+                                       .logits = e->r->logits,
+                                       .mask = e->t->mask + row * (size_t)e->t->n_logits,
+                                       .choice = e->choice,
+                                       .hyper = &e->state.hyper,
+                                       .train_loss = e->state.train_loss,
+                                       .valid_loss = e->state.valid_loss,
+                                       .features = e->features};
             e->r->watch(e->r->watch_context, &view);
         }
         if (piece && k - sent >= e->r->config->workers.chunk_steps) {
@@ -368,8 +394,7 @@ static int outer_steps(episode *e, cx_piece_function piece, void *context, cx_er
                 return rc;
             sent = k;
         }
-        const cx_interrupt *i = &e->r->interrupt;
-        if (i->asked && i->asked(i->context))
+        if (cx_episode_runner_interrupted(e->r))
             return cx_fail(err, CX_ESTOPPED, "an episode was interrupted");
     }
     if (piece && k > sent)
@@ -440,8 +465,11 @@ static int run_episode(episode *e, cx_piece_function piece, void *context, cx_er
     e->result->inner_steps = e->inner->task->inner_steps;
     e->actions = cx_rng_make(e->r->config->seed, e->job->episode, CX_STREAM_ACTION);
     memset(e->r->state, 0, (size_t)2 * (size_t)cx_policy_shape(e->r->config).lstm * sizeof(float));
+    double start = cx_clock_cpu();
     prepare_state(e);
     rc = outer_steps(e, piece, context, err);
+    if (e->extra)
+        e->extra->seconds = cx_clock_cpu() - start;
     if (!rc)
         finish(e);
     return rc;

@@ -17,6 +17,7 @@ typedef struct {
     cx_acting acting;
     const cx_open_loop *replay; /* for acting REPLAY */
     bool default_start;         /* no noise on the starting hyperparameters */
+    double start_lr;            /* factor of the starting lr; 0: 1 */
     bool test;                  /* also evaluate the test split at the end, for reports */
     int test_examples;          /* the first so many; 0: all of it */
 } cx_episode_job;
@@ -27,6 +28,9 @@ typedef struct {
     double loss[CX_SPLITS], metric[CX_SPLITS][CX_TASK_METRICS];
     double optimum;
     cx_open_loop taken; /* hyperparameters that were used, over progress */
+    /* CPU seconds of what the policy's optimizer needs: training steps, the validation losses
+     * between them, observing and deciding; and of the training steps alone */
+    double seconds, training_seconds;
 } cx_episode_extra;
 
 /* Called with each finished stretch of outer steps [first, first + n). */
@@ -36,10 +40,14 @@ typedef int (*cx_piece_function)(void *context, const cx_trajectory *t, int firs
 typedef struct {
     int outer_step;
     const cx_run_state *state; /* what was seen before it */
+    const float *obs;          /* as the networks saw it, cx_privileged_size numbers */
     const cx_heads *heads;
+    const float *logits;       /* zeros where nothing but chance or a rule chose */
+    const unsigned char *mask; /* 0: not allowed */
     const int *choice;
     const cx_hyper *hyper; /* after the choice */
     double train_loss, valid_loss;
+    const double *features; /* CX_FEATURE_COUNT, of this outer step */
 } cx_outer_step_view;
 typedef void (*cx_watch_function)(void *context, const cx_outer_step_view *view);
 
@@ -52,12 +60,16 @@ const cx_net *cx_episode_runner_net(const cx_episode_runner *r);
 void cx_episode_runner_watch(cx_episode_runner *r, cx_watch_function watch, void *context);
 /* Asked after each outer step; cx_episode_run then ends with CX_ESTOPPED. */
 void cx_episode_runner_interrupt(cx_episode_runner *r, cx_interrupt interrupt);
+/* Asks it: for other long work on the runner's tasks. */
+bool cx_episode_runner_interrupted(const cx_episode_runner *r);
 /* Seconds spent in the policy (observation, network, choice) since creation. */
 double cx_episode_runner_policy_seconds(const cx_episode_runner *r);
 
 /* A built task for spec; the newest few are kept. Owned by the runner. */
 int cx_episode_runner_task(cx_episode_runner *r, const cx_task_spec *spec, cx_task **task,
                            cx_error *err);
+/* The inner run that the newest episode of this task has left; NULL: none is kept. */
+cx_inner_run *cx_episode_runner_inner(cx_episode_runner *r, const cx_task_spec *spec);
 /* Runs one episode. policy: block of the acting policy (NULL where acting needs
  * none). piece and extra may be NULL. Divergence is a result, not an error. */
 int cx_episode_run(cx_episode_runner *r, const cx_episode_job *job, const float *policy,

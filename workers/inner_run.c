@@ -32,8 +32,7 @@ int cx_inner_run_create(const cx_config *config, cx_task *task, const cx_rule_co
     run->block = cx_calloc(task->state_count, sizeof(float));
     run->grads = cx_calloc(task->param_count, sizeof(float));
     run->average = cx_calloc(task->state_count, sizeof(float));
-    run->previous = cx_calloc(task->param_count, sizeof(float));
-    if (!run->block || !run->grads || !run->average || !run->previous) {
+    if (!run->block || !run->grads || !run->average) {
         cx_inner_run_destroy(run);
         return cx_fail(err, CX_ENOMEM, "no memory for the %zu parameters of an inner run",
                        task->state_count);
@@ -63,7 +62,6 @@ void cx_inner_run_restart(cx_inner_run *run) {
     cx_task_init(run->task, run->block);
     memcpy(run->average, run->block, run->task->state_count * sizeof(float));
     memset(run->grads, 0, run->task->param_count * sizeof(float));
-    cx_inner_run_mark(run);
     cx_optimizer_reset(run->optimizer);
     run->steps_done = 0;
     run->train_loss = NAN;
@@ -120,6 +118,8 @@ double cx_inner_run_norm(const cx_inner_run *run) {
 
 double cx_inner_run_update_norm(const cx_inner_run *run) {
     double sum = 0;
+    if (!run->previous)
+        return NAN;
     for (size_t i = 0; i < run->task->param_count; i++) {
         double d = (double)run->block[i] - run->previous[i];
         sum += d * d;
@@ -127,8 +127,14 @@ double cx_inner_run_update_norm(const cx_inner_run *run) {
     return sqrt(sum);
 }
 
-void cx_inner_run_mark(cx_inner_run *run) {
-    memcpy(run->previous, run->block, run->task->param_count * sizeof(float));
+int cx_inner_run_mark(cx_inner_run *run, cx_error *err) {
+    size_t n = run->task->param_count;
+    if (!run->previous)
+        run->previous = cx_calloc(n, sizeof(float));
+    if (!run->previous)
+        return cx_fail(err, CX_ENOMEM, "no memory for %zu parameters of the last outer step", n);
+    memcpy(run->previous, run->block, n * sizeof(float));
+    return CX_OK;
 }
 
 int cx_snapshot_create(const cx_inner_run *run, cx_snapshot *s, cx_error *err) {

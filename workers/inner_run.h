@@ -13,7 +13,7 @@ typedef struct {
     float *block;         /* [state_count] */
     float *grads;         /* [param_count] */
     float *average;       /* [state_count] exponential average of block; what is evaluated */
-    float *previous;      /* [param_count] parameters at the start of the outer step */
+    float *previous;      /* [param_count] parameters when they were marked; NULL: not marked yet */
     int steps_done;       /* inner steps counted for the average and the batches */
     double train_loss;    /* mean over the steps of the last advance; NAN when it diverged */
     double gradient_norm; /* of the last step, before clipping */
@@ -37,10 +37,13 @@ bool cx_inner_run_advance(cx_inner_run *run, int steps);
 /* Loss on a split, of the averaged or of the newest parameters. */
 double cx_inner_run_evaluate(cx_inner_run *run, cx_split split, int examples, bool averaged,
                              double *metric);
-/* ||params||, and ||params - previous|| (both over the trainable part). */
+/* ||params||, and ||params - previous|| (NAN before the first mark), both over the trainable
+ * part. */
 double cx_inner_run_norm(const cx_inner_run *run);
 double cx_inner_run_update_norm(const cx_inner_run *run);
-void cx_inner_run_mark(cx_inner_run *run); /* previous <- params */
+/* previous <- params. CX_ENOMEM, the first time only: runs that nobody asks for updates
+ * do without. */
+int cx_inner_run_mark(cx_inner_run *run, cx_error *err);
 
 /* A saved state of a run: what a register holds, or what a sweep continues from. */
 typedef struct {

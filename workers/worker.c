@@ -4,12 +4,14 @@
 #include "wire/message.h"
 #include "workers/baseline.h"
 #include "workers/episode.h"
+#include "workers/trial.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 enum { INBOX = 128 }; /* more than workers.prefetch can be */
+static const double look_seconds = 0.02;
 typedef struct {
     void *data;
     size_t size;
@@ -29,6 +31,7 @@ struct cx_worker {
     letter inbox[INBOX];
     bool (*told)(void *context); /* by a signal to stop the run; may be NULL */
     void *told_context;
+    double looked;  /* at messages and `told`, amid a job */
     bool passed_on; /* ... to the coordinator */
     bool cut_short; /* the job that runs: by a STOP, or by `fault` */
     cx_error fault; /* of the transport amid a job */
@@ -63,6 +66,10 @@ static int pass_signal_on(cx_worker *w, cx_error *err) {
 /* A cx_interrupt: long jobs must not keep a whole run from stopping. */
 static bool amid_a_job(void *context) {
     cx_worker *w = context;
+    double now = cx_clock_now();
+    if (!w->cut_short && now - w->looked < look_seconds)
+        return false;
+    w->looked = now;
     int rc = drain(w, &w->fault);
     if (!rc)
         rc = pass_signal_on(w, &w->fault);
@@ -272,6 +279,26 @@ static int do_evaluation(cx_worker *w, const void *body, const void *extra, size
     return cx_message_send(w->transport, 0, CX_MSG_EVALUATED, &out, sizeof out, NULL, 0, err);
 }
 
+static int do_trial(cx_worker *w, const void *body, const void *extra, size_t extra_size,
+                    cx_error *err) {
+    cx_msg_trial m;
+    memcpy(&m, body, sizeof m);
+    cx_error why;
+    cx_msg_tried out;
+    memset(&out, 0, sizeof out);
+    double start = cx_clock_now();
+    int rc = CX_OK;
+    if (m.job.trainer == CX_TRAINER_POLICY)
+        rc = take_weights(w, 0, m.n_weights, extra, extra_size, &why);
+    if (!rc)
+        rc = cx_trial_run(w->config, w->runner, &m.job, &m.replay, w->policy, &out.result, &why);
+    if (rc)
+        return report_failure(w, m.key, &why, err);
+    w->inner += cx_clock_now() - start;
+    out.result.key = m.key;
+    return cx_message_send(w->transport, 0, CX_MSG_TRIED, &out, sizeof out, NULL, 0, err);
+}
+
 static int say_bye(cx_worker *w, cx_error *err) {
     cx_msg_bye bye;
     memset(&bye, 0, sizeof bye);
@@ -293,6 +320,8 @@ static int handle(cx_worker *w, const void *data, size_t size, bool *stopped, cx
         return do_baseline(w, body, err);
     case CX_MSG_EVALUATION:
         return do_evaluation(w, body, extra, extra_size, err);
+    case CX_MSG_TRIAL:
+        return do_trial(w, body, extra, extra_size, err);
     case CX_MSG_STOP:
         *stopped = true;
         return say_bye(w, err);

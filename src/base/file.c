@@ -75,22 +75,34 @@ int cx_file_sync_dir(const char *path, cx_error *err) {
     return CX_OK;
 }
 
-static int write_synced(const char *path, const void *data, size_t size, cx_error *err) {
+/* What could be written of a piece; errno says why it is not all. */
+static size_t write_slice(int fd, const cx_slice *span) {
+    size_t done = 0;
+    while (done < span->size) {
+        ssize_t n = write(fd, (const unsigned char *)span->data + done, span->size - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            break;
+        done += (size_t)n;
+    }
+    return done;
+}
+
+static int write_synced(const char *path, const cx_slice *slices, int n, cx_error *err) {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return cx_fail(err, CX_EIO, "%s: cannot create: %s", path, strerror(errno));
-    size_t done = 0;
-    while (done < size) {
-        ssize_t n = write(fd, (const unsigned char *)data + done, size - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
+    size_t done = 0, size = 0;
+    for (int i = 0; i < n; i++) {
+        size += slices[i].size;
+        done += write_slice(fd, &slices[i]);
+        if (done < size) {
             int cause = errno;
             (void)close(fd);
-            return cx_fail(err, CX_EIO, "%s: wrote %zu of %zu bytes: %s", path, done, size,
+            return cx_fail(err, CX_EIO, "%s: wrote %zu bytes, and no more: %s", path, done,
                            strerror(cause));
         }
-        done += (size_t)n;
     }
     int bad = fsync(fd), cause = errno;
     if (close(fd) != 0 && !bad) {
@@ -103,11 +115,15 @@ static int write_synced(const char *path, const void *data, size_t size, cx_erro
 }
 
 int cx_file_replace(const char *path, const void *data, size_t size, cx_error *err) {
+    return cx_file_replace_slices(path, &(cx_slice){data, size}, 1, err);
+}
+
+int cx_file_replace_slices(const char *path, const cx_slice *slices, int n, cx_error *err) {
     char tmp[PATH_MAX], dir[PATH_MAX];
     int rc = cx_path(tmp, sizeof tmp, err, "%s.tmp", path);
     if (rc)
         return rc;
-    rc = write_synced(tmp, data, size, err);
+    rc = write_synced(tmp, slices, n, err);
     if (rc) {
         (void)unlink(tmp);
         return rc;

@@ -3,6 +3,7 @@
 #define CX_BASE_FILE_H
 
 #include "base/error.h"
+#include "base/slice.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,6 +15,8 @@ int cx_file_read(const char *path, size_t limit, unsigned char **data, size_t *s
 /* Writes path.tmp, fsyncs it, renames it to path, fsyncs the folder. What stood
  * at path stays whole whatever happens. CX_EIO. */
 int cx_file_replace(const char *path, const void *data, size_t size, cx_error *err);
+/* The same of n pieces, one after another. */
+int cx_file_replace_slices(const char *path, const cx_slice *slices, int n, cx_error *err);
 /* fsync of a folder, so that the names in it are on disk. */
 int cx_file_sync_dir(const char *path, cx_error *err);
 /* mkdir -p. */

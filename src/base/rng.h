@@ -12,7 +12,7 @@
     X(CX_STREAM_TASK)    /* sampling a task from the distribution */                               \
     X(CX_STREAM_INIT)    /* initial weights of an inner network */                                 \
     X(CX_STREAM_BATCH)   /* choice of the training batches */                                      \
-    X(CX_STREAM_DROPOUT) /* dropout masks, random slopes, gradient noise */                        \
+    X(CX_STREAM_DROPOUT) /* dropout masks, random slopes, gradient noise, augmentation */          \
     X(CX_STREAM_DATA)    /* data that a task makes itself; label noise */                          \
     X(CX_STREAM_START)   /* noise on the starting hyperparameters */                               \
     X(CX_STREAM_ACTION)  /* sampling of actions */                                                 \

@@ -145,9 +145,20 @@ static void check_uses(cx_reading *reading) {
                         c->ppo.episodes_per_update, c->ppo.max_uses, there);
 }
 
+/* A sweep's list and what it may grow by. */
+static void check_sweep(cx_reading *reading, const char *list, int n, const char *extensions,
+                        int more) {
+    const char *const paths[] = {extensions, list};
+    if (good(reading, paths, 2) && n + more > CX_REALS_MAX)
+        cx_report_fault(&reading->report, set_at(reading, paths, 2), extensions,
+                        "found %d, with %d %s; must be %d together at most", more, n, list,
+                        CX_REALS_MAX);
+}
+
 static void check_together(cx_reading *reading) {
-    static const char *const sweep[] = {"reward.max_extensions", "reward.learning_rates"};
     const cx_config *c = reading->config;
+    const char *extensions = "evaluation.max_extensions";
+    const char *const starts = "evaluation.start_lr";
     at_most(reading, "ppo.minibatch_episodes", c->ppo.minibatch_episodes, "ppo.buffer_episodes",
             c->ppo.buffer_episodes);
     at_most(reading, "ppo.episodes_per_update", c->ppo.episodes_per_update, "ppo.buffer_episodes",
@@ -155,11 +166,18 @@ static void check_together(cx_reading *reading) {
     at_most(reading, "optimizer.lamb_min_trust", c->optimizer.lamb_min_trust,
             "optimizer.lamb_max_trust", c->optimizer.lamb_max_trust);
     check_uses(reading);
-    if (good(reading, sweep, 2) &&
-        c->reward.learning_rates.n + c->reward.max_extensions > CX_REALS_MAX)
-        cx_report_fault(&reading->report, set_at(reading, sweep, 2), sweep[0],
-                        "found %d, with %d reward.learning_rates; must be %d together at most",
-                        c->reward.max_extensions, c->reward.learning_rates.n, CX_REALS_MAX);
+    check_sweep(reading, "reward.learning_rates", c->reward.learning_rates.n,
+                "reward.max_extensions", c->reward.max_extensions);
+    check_sweep(reading, "evaluation.learning_rates", c->evaluation.learning_rates.n, extensions,
+                c->evaluation.max_extensions);
+    check_sweep(reading, "evaluation.static_learning_rates", c->evaluation.static_learning_rates.n,
+                extensions, c->evaluation.max_extensions);
+    check_sweep(reading, "evaluation.sgd_learning_rates", c->evaluation.sgd_learning_rates.n,
+                extensions, c->evaluation.max_extensions);
+    if (c->evaluation.start_lr.n > CX_STARTS_MAX && good(reading, &starts, 1))
+        cx_report_fault(&reading->report, set_at(reading, &starts, 1), starts,
+                        "found %d factors; must be at most %d", c->evaluation.start_lr.n,
+                        CX_STARTS_MAX);
 }
 
 /* ---- reading ---- */

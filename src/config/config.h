@@ -66,6 +66,7 @@ typedef struct {
     double noise_low, noise_high; /* start noise: factors log-uniform, or logit shifts uniform */
 } cx_head_config;
 
+#define CX_STARTS_MAX 8 /* factors in evaluation.start_lr */
 #define CX_FAMILIES_MAX 32
 #define CX_ENTRIES_MAX 32
 typedef struct {
@@ -125,6 +126,12 @@ typedef struct {
     } workers;
     int allow_held_out;
     char baseline_cache[256];
+    struct { /* of `eval` */
+        int tasks_per_entry, seeds, trials, max_extensions, validation_examples, test_examples;
+        int sampled, static_control, open_loop, sgd; /* who takes part besides the policy */
+        cx_reals learning_rates, static_learning_rates, sgd_learning_rates, start_lr;
+        char cache[256];
+    } evaluation;
     int n_tasks;
     cx_task_entry tasks[CX_ENTRIES_MAX];
 } cx_config;
@@ -161,5 +168,9 @@ int cx_config_write(const cx_config *config, const cx_family_schema *const *fami
  * own: a change of its distribution leaves the others as they were. */
 void cx_config_sample_task(const cx_config *config, const cx_family_schema *const *families,
                            uint64_t instance, uint32_t attempt, cx_task_spec *spec);
+/* The same of a given entry, whatever its weight. */
+void cx_config_sample_entry(const cx_config *config, const cx_family_schema *const *families,
+                            uint32_t entry, uint64_t instance, uint32_t attempt,
+                            cx_task_spec *spec);
 
 #endif

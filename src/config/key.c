@@ -60,6 +60,10 @@ static const struct {
     cx_reals value;
 } list_defaults[] = {
     {"reward.learning_rates", {7, {1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1}}},
+    {"evaluation.learning_rates", {5, {1e-4, 3e-4, 1e-3, 3e-3, 1e-2}}},
+    {"evaluation.static_learning_rates", {5, {1e-3, 3e-3, 1e-2, 3e-2, 1e-1}}},
+    {"evaluation.sgd_learning_rates", {5, {3e-3, 1e-2, 3e-2, 1e-1, 3e-1}}},
+    {"evaluation.start_lr", {1, {1}}},
 };
 
 static const struct {

@@ -85,6 +85,21 @@ X("checkpoint.keep", INT, checkpoint.keep, 3, 1, 1000, "newest checkpoints that 
 X("workers.prefetch", INT, workers.prefetch, 4, 1, 64, "assignments that a worker holds at most, the running one included") \
 X("workers.chunk_steps", INT, workers.chunk_steps, 16, 1, 4096, "outer steps of one piece of a trajectory") \
 X("allow_held_out", BOOL, allow_held_out, 0, 0, 1, "let `train` use families that are held out for evaluation") \
+X("evaluation.tasks_per_entry", INT, evaluation.tasks_per_entry, 1, 1, 1000, "tasks that are drawn of each entry of `tasks`") \
+X("evaluation.seeds", INT, evaluation.seeds, 5, 1, 32, "runs of each contestant: other initial weights and batches, the same for all") \
+X("evaluation.learning_rates", REALS, evaluation.learning_rates, 0, 1e-8, 10, "of the AdamW sweep, with every schedule") \
+X("evaluation.max_extensions", INT, evaluation.max_extensions, 6, 0, 12, "half decades by which a sweep may grow while its best is at an edge") \
+X("evaluation.static_control", BOOL, evaluation.static_control, 1, 0, 1, "tune the learned optimizer's rule with constant hyperparameters, too") \
+X("evaluation.static_learning_rates", REALS, evaluation.static_learning_rates, 0, 1e-8, 10, "of its sweep, with every schedule") \
+X("evaluation.sgd", BOOL, evaluation.sgd, 1, 0, 1, "SGD with Nesterov momentum and cosine, too") \
+X("evaluation.sgd_learning_rates", REALS, evaluation.sgd_learning_rates, 0, 1e-8, 100, "of its sweep") \
+X("evaluation.open_loop", BOOL, evaluation.open_loop, 1, 0, 1, "replay the policy's mean trajectory of the other tasks, too") \
+X("evaluation.sampled", BOOL, evaluation.sampled, 1, 0, 1, "the policy with sampled choices, too") \
+X("evaluation.start_lr", REALS, evaluation.start_lr, 0, 1e-4, 1e4, "factors of optimizer.lr from which the policy starts; each but 1 is a further contestant") \
+X("evaluation.trials", INT, evaluation.trials, 32, 0, 256, "trials of a random search of AdamW with cosine; 0: none") \
+X("evaluation.validation_examples", INT, evaluation.validation_examples, 0, 0, 1e7, "of the validation split, for final losses; 0: all of it") \
+X("evaluation.test_examples", INT, evaluation.test_examples, 0, 0, 1e7, "of the test split; 0: all of it") \
+X("evaluation.cache", STRING, evaluation.cache, "", 0, 0, "folder of finished runs that several evaluations share; empty: only that of --out") \
 X("baseline_cache", STRING, baseline_cache, "", 0, 0, "folder of a baseline cache that several runs share; empty: the run's own")
 
 /* path, desk, paper */

@@ -305,9 +305,16 @@ static uint32_t draw_entry(const cx_config *config, cx_rng rng) {
 
 void cx_config_sample_task(const cx_config *config, const cx_family_schema *const *families,
                            uint64_t instance, uint32_t attempt, cx_task_spec *spec) {
+    uint32_t entry = draw_entry(config, draw(config, instance, attempt, DRAW_ENTRY));
+    cx_config_sample_entry(config, families, entry, instance, attempt, spec);
+}
+
+void cx_config_sample_entry(const cx_config *config, const cx_family_schema *const *families,
+                            uint32_t number, uint64_t instance, uint32_t attempt,
+                            cx_task_spec *spec) {
     memset(spec, 0, sizeof *spec);
-    spec->entry = draw_entry(config, draw(config, instance, attempt, DRAW_ENTRY));
-    const cx_task_entry *entry = &config->tasks[spec->entry];
+    spec->entry = number;
+    const cx_task_entry *entry = &config->tasks[number];
     spec->family = entry->family;
     cx_rng rng = draw(config, instance, attempt, DRAW_SEED);
     spec->seed = (uint64_t)cx_rng_u32(&rng) << 32;

@@ -1,10 +1,12 @@
 /* A text corpus as one row of tokens per split, mapped, not read: texts of any size.
  *
- * `path` is a folder or a file. In a folder the splits are the files whose names contain
- * "train", "valid" (or "dev", "val") and "test" (wiki.train.tokens, wiki.valid.raw, ...);
- * of a missing validation or test file the last tenth (then the last tenth of the rest)
- * of the training file takes the place. One plain file is cut: its first 90 %, 5 %, 5 %,
- * at line ends. gzipped files (*.gz) are unpacked into the cache first.
+ * `path` is a folder or a file. In a folder the splits are the files with one of these
+ * words in their names, between other characters than letters (wiki.train.tokens,
+ * ptb-valid.txt): train, training; valid, validation, val, dev; test, testing. Of a missing
+ * test file the last tenth of the training file takes the place, then of a missing
+ * validation file the last tenth of the rest. One plain file is cut: its first 90 %, 5 %,
+ * 5 %. All cuts are at line ends where there are any near. gzipped files (*.gz) are
+ * unpacked into the cache first.
  *
  * A vocabulary of 256 without a tokenizer are the bytes of the mapped files themselves.
  * Else the tokens are made once and kept in the cache (data/cache.h). */
@@ -17,8 +19,9 @@
 
 typedef struct cx_corpus cx_corpus;
 
-/* `tokenizer`: what cx_bpe_read takes, or "": learned from the training split, with
- * `entries` entries (from at most its first 64 MiB). `cache`: a folder, or "" for the
+/* `tokenizer`: what cx_bpe_read takes, and `entries` says nothing then; or "": learned from
+ * the training split (at most its first 64 MiB), with `entries` entries, or fewer where the
+ * text is too short for so many. `cache`: a folder, or "" for the
  * usual one. CX_EDATA: missing, empty, a split of fewer than 2 tokens. */
 int cx_corpus_open(const char *path, int entries, const char *tokenizer, const char *cache,
                    cx_corpus **out, cx_error *err);

@@ -250,6 +250,12 @@ int cx_graph_all_tensors(const cx_graph *g) {
 const cx_param *cx_graph_param_info(const cx_graph *g, int i) {
     return i >= 0 && i < g->n_params ? &g->params[i] : NULL;
 }
+size_t cx_graph_declared_count(const cx_graph *g) {
+    size_t n = 0;
+    for (int i = 0; i < g->n_arrays; i++)
+        n += g->arrays[i].kind == CX_ARRAY_PARAM ? (size_t)g->arrays[i].size : 0;
+    return n;
+}
 size_t cx_graph_param_count(const cx_graph *g) {
     return g->param_count;
 }

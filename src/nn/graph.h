@@ -89,8 +89,14 @@ cx_ref cx_graph_output(const cx_graph *g, cx_ref first, int k);
 /* The value of this array will be read (or must not be overwritten): without it, an
  * operator that is the array's only reader may put its result into the same memory
  * (activations do), after which cx_graph_value of both shows the result, and
- * cx_graph_grad of the first is NULL. Before planning. */
+ * cx_graph_grad of the first is NULL. An operator's second and further outputs (attention
+ * weights, last states) have a gradient only where an operator reads them or this was
+ * called. Before planning. */
 void cx_graph_keep(cx_graph *g, cx_ref r);
+
+/* Numbers of the trainable parameters declared so far, without padding. Before planning,
+ * too: how large a network would be. */
+size_t cx_graph_declared_count(const cx_graph *g);
 
 /* Computes all offsets and allocates one arena. `forward_only`: no memory for
  * gradients (cx_graph_backward is then an error). */

@@ -47,6 +47,7 @@ const cx_op cx_op_table[] = {
     {"mul", {R("a"), R("b")}, {"y"}, {{0}}, F(cx_mul)},
     {"reshape", {R("x")}, {"y"}, {DIM("d0"), DIM("d1"), DIM("d2"), DIM("d3")}, F(cx_reshape), .in_place = true},
     {"flatten", {R("x")}, {"y"}, {{"keep", 1, 0, CX_RANK_MAX - 1, true}}, F(cx_flatten), .in_place = true},
+    {"stop_gradient", {DATA("x")}, {"y"}, {{0}}, .shape = cx_shape_same, .forward = cx_stop_gradient_forward},
     {"concat", {R("a"), R("b"), R_OPT("c"), R_OPT("d"), R_OPT("e"), R_OPT("f"), R_OPT("g"), R_OPT("h")}, {"y"}, {{0}}, F(cx_concat)},
     {"layernorm", {R("x"), R_OPT("w"), R_OPT("b")}, {"y"}, {{"eps", 1e-5, 0, 1, false}, {"dims", 1, 1, CX_RANK_MAX, true}}, F(cx_layernorm)},
     {"lstm_layernorm", {R("x"), R_OPT("h0"), R_OPT("c0"), R("w_ih"), R("w_hh"), R("g1"), R("b1"), R("g2"), R("b2"), R("g3"), R("b3")}, {"y", "h", "c"}, {{"eps", 1e-5, 0, 1, false}}, F(cx_lstm_layernorm), .reads_output = true},

@@ -59,7 +59,7 @@ typedef struct {
     /* Checks the inputs' shapes; sets out[].shape, save_size, temp_size, flops. */
     int (*shape)(cx_call *c, cx_error *err);
     void (*forward)(cx_call *c, cx_rng *rng);
-    void (*backward)(cx_call *c);
+    void (*backward)(cx_call *c); /* NULL: no input is differentiable */
     /* Are the values of the integer inputs within range? NULL: there are none. */
     int (*check)(const cx_call *c, cx_error *err);
     /* May the first output lie in the memory of the first input (same shape, backward
@@ -146,6 +146,7 @@ CX_DECLARE_ACT(cx_scale)
 CX_DECLARE_OP(cx_reshape)
 CX_DECLARE_OP(cx_flatten)
 CX_DECLARE_OP(cx_concat)
+void cx_stop_gradient_forward(cx_call *c, cx_rng *rng);
 CX_DECLARE_OP(cx_layernorm)
 CX_DECLARE_OP(cx_lstm_layernorm)
 CX_DECLARE_OP(cx_cross_entropy)

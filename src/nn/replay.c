@@ -226,6 +226,8 @@ static int build(replay_case *r, cx_error *err) {
     if (read_attrs(r, attrs, err) != CX_OK)
         return (int)err->code;
     r->out = cx_graph_op(r->graph, r->op->name, r->in, n, attrs);
+    for (int k = 0; k < CX_OP_OUTPUTS && r->op->outputs[k]; k++)
+        cx_graph_keep(r->graph, cx_graph_output(r->graph, r->out, k));
     int rc = cx_graph_plan(r->graph, false, err);
     if (rc == CX_ECONFIG) /* shapes and ranges come from the file */
         rc = (int)(err->code = CX_EDATA);

@@ -66,8 +66,13 @@ static void plan_in_place(cx_graph *g) {
     }
 }
 
+/* What nobody reads is no way to the objective; but a first output may be the objective. */
+static bool is_idle(const cx_array *a) {
+    return a->kind == CX_ARRAY_OUTPUT && a->output > 0 && a->consumers == 0 && !a->kept;
+}
+
 static bool has_own_grad(const cx_graph *g, const cx_array *a) {
-    return !g->forward_only && a->needs_grad && a->param < 0;
+    return !g->forward_only && a->needs_grad && a->param < 0 && !is_idle(a);
 }
 
 /* Bytes for all arrays and operators; with `base` also hands them out. */

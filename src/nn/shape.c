@@ -1,4 +1,5 @@
-/* Operators that move or combine whole arrays: add, mul, reshape, flatten, concat. */
+/* Operators that move or combine whole arrays: add, mul, reshape, flatten, concat,
+ * stop_gradient. */
 #include "nn/ops.h"
 
 #include <string.h>
@@ -183,4 +184,12 @@ void cx_concat_backward(cx_call *c) {
                     c->in[k].add);
         at += w;
     }
+}
+
+/* --- stop_gradient: x itself, which counts as a number that was given: its slot is of
+ * data, so that no gradient is ever computed for what x came from --- */
+
+void cx_stop_gradient_forward(cx_call *c, cx_rng *rng) {
+    (void)rng;
+    cx_give(c->out[0].value, c->in[0].value, c->in[0].size, false);
 }

@@ -505,6 +505,10 @@ void cx_optimizer_save(const cx_optimizer *o, void *state) {
     memcpy(state, o->state, o->state_bytes);
 }
 
+const void *cx_optimizer_state(const cx_optimizer *o) {
+    return o->state;
+}
+
 void cx_optimizer_load(cx_optimizer *o, const void *state) {
     memcpy(o->state, state, o->state_bytes);
 }

@@ -122,6 +122,8 @@ double cx_optimizer_rolling_max(const cx_optimizer *o, int group);
  * fits optimizers of the same rule, tensors and groups only. */
 size_t cx_optimizer_state_bytes(const cx_optimizer *o);
 void cx_optimizer_save(const cx_optimizer *o, void *state);
+/* The block itself, as it stands: valid until the next call. */
+const void *cx_optimizer_state(const cx_optimizer *o);
 void cx_optimizer_load(cx_optimizer *o, const void *state);
 /* Swaps pointers: *state is a block from cx_calloc(1, cx_optimizer_state_bytes(o))
  * that a state was saved in (or zeroes), and holds the old state afterwards. */

@@ -164,6 +164,16 @@ double cx_action_choose(const cx_heads *heads, const float *logits, const unsign
     return total;
 }
 
+void cx_action_probabilities(const cx_heads *heads, const float *logits, const unsigned char *mask,
+                             double *p) {
+    for (int h = 0; h < heads->n_heads; h++) {
+        int at = heads->offset[h], n = heads->size[h];
+        log_softmax(logits + at, mask ? mask + at : NULL, n, p + at);
+        for (int i = 0; i < n; i++)
+            p[at + i] = exp(p[at + i]);
+    }
+}
+
 double cx_action_evaluate(const cx_heads *heads, const float *logits, const unsigned char *mask,
                           const int *choice, double *entropy, double coef_logp, double coef_entropy,
                           float *dlogits) {

@@ -49,6 +49,9 @@ void cx_action_neutral(const cx_config *config, const cx_heads *heads, int *choi
  * probability of the whole choice. */
 double cx_action_choose(const cx_heads *heads, const float *logits, const unsigned char *mask,
                         cx_rng *rng, int *choice);
+/* p[n_logits]: the probability of every choice of every head. */
+void cx_action_probabilities(const cx_heads *heads, const float *logits, const unsigned char *mask,
+                             double *p);
 /* log p(choice), entropy per head (may be NULL), and, where dlogits is not NULL,
  * dlogits += coef_logp * d logp/d logits + coef_entropy * d(sum of entropies)/d logits. */
 double cx_action_evaluate(const cx_heads *heads, const float *logits, const unsigned char *mask,

@@ -11,11 +11,17 @@ const cx_hyper *cx_open_loop_at(const cx_open_loop *o, double progress) {
     return &o->point[i];
 }
 
+void cx_open_loop_span(int k, int K, int *first, int *last) {
+    *first = (k * CX_OPEN_LOOP_POINTS + K - 1) / K;
+    *last = ((k + 1) * CX_OPEN_LOOP_POINTS + K - 1) / K;
+    if (*last > CX_OPEN_LOOP_POINTS)
+        *last = CX_OPEN_LOOP_POINTS;
+}
+
 void cx_open_loop_record(cx_open_loop *o, int k, int K, const cx_hyper *hyper) {
-    /* every point whose beginning lies within the outer step, or nearest to it */
-    int first = (k * CX_OPEN_LOOP_POINTS + K - 1) / K;
-    int last = ((k + 1) * CX_OPEN_LOOP_POINTS + K - 1) / K;
-    for (int i = first; i < last && i < CX_OPEN_LOOP_POINTS; i++)
+    int first, last;
+    cx_open_loop_span(k, K, &first, &last);
+    for (int i = first; i < last; i++)
         o->point[i] = *hyper;
 }
 

@@ -16,6 +16,8 @@ typedef struct {
 
 /* The hyperparameters at progress in [0, 1). */
 const cx_hyper *cx_open_loop_at(const cx_open_loop *o, double progress);
+/* The points [*first, *last) that lie in outer step k of K: those whose beginning does. */
+void cx_open_loop_span(int k, int K, int *first, int *last);
 /* Records that `hyper` held for outer step k of K. */
 void cx_open_loop_record(cx_open_loop *o, int k, int K, const cx_hyper *hyper);
 /* Mean over `n` trajectories, of the logarithms (of the logits, where the head of the

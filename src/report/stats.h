@@ -13,6 +13,15 @@ double cx_stats_error(const double *x, int n);     /* standard error of the mean
  * of Hyndman and Fan 1996, NumPy's default); p = 50: the median. CX_ENOMEM. */
 int cx_stats_percentile(const double *x, int n, double p, double *out, cx_error *err);
 
+/* Statistics that may reorder x, for cx_bootstrap_groups. */
+typedef double (*cx_statistic)(const void *context, double *x, int n);
+double cx_statistic_mean(const void *unused, double *x, int n);
+double cx_statistic_median(const void *unused, double *x, int n);
+/* Interquartile mean: of what lies between the quarters n/4 and 3n/4 of the sorted numbers;
+ * those on the edge count with the share of them that lies within. */
+double cx_statistic_iqm(const void *unused, double *x, int n);
+double cx_statistic_least(const void *unused, double *x, int n);
+
 typedef struct {
     double mean, low, high;
 } cx_interval;
@@ -24,6 +33,15 @@ cx_interval cx_normal_mean(const double *x, int n);
  * alone. One number: both ends are it. */
 enum { CX_RESAMPLES = 2000 };
 cx_interval cx_bootstrap_mean(const double *x, int n, uint64_t seed);
+
+/* 95 % of f over groups (tasks) of numbers (seeds): f of the groups' means, and the
+ * percentiles of the same after drawing groups and, within each drawn one, numbers, with
+ * replacement (CX_RESAMPLES times). x[g][0 .. n[g]-1], n[g] >= 1. CX_ENOMEM. */
+int cx_bootstrap_groups(const double *const *x, const int *n, int groups, cx_statistic f,
+                        const void *context, uint64_t seed, cx_interval *out, cx_error *err);
+/* A share hits / n with Wilson's 95 % score interval (Wilson 1927), which is honest for few
+ * and for all or none; ties may count one half. */
+cx_interval cx_share_interval(double hits, int n);
 
 /* Paired comparison: bootstrap interval of the mean of a[i] - b[i] (pairs are drawn
  * together), and the share of pairs with a < b, where a tie counts one half. CX_ENOMEM. */

@@ -52,11 +52,9 @@ int cx_lock_take(const char *path, int *fd, cx_error *err) {
         read_text(f, holder, sizeof holder);
         (void)close(f);
         if (cause == EAGAIN || cause == EACCES)
-            return cx_fail(
-                err, CX_EUSAGE,
-                "%s: the folder is in use by %s; wait for it, stop it, or choose another "
-                "folder",
-                path, holder);
+            return cx_fail(err, CX_EUSAGE,
+                           "%s: in use by %s; wait for it, stop it, or choose another place", path,
+                           holder);
         return cx_fail(err, CX_EIO,
                        "%s: the file system gives no lock: %s; choose a folder elsewhere", path,
                        strerror(cause));

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "policy/observation.h"
+#include "store/safetensors.h"
 #include "store/store.h"
 
 #include <inttypes.h>
@@ -18,20 +19,12 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files hold the machin
 
 enum {
     LENGTH_BYTES = 8,
-    HEADER_MAX = 16 << 20, /* bytes; a configuration is a few KB */
-    RANK_MAX = 4,
-    NAME_MAX_ = 64
+    HEADER_MAX = CX_SAFETENSORS_HEADER_MAX, /* bytes; a configuration is a few KB */
+    RANK_MAX = CX_SAFETENSORS_RANK_MAX
 };
 static const size_t file_max = (size_t)1 << 31;
 
 /* --- the tensors of a network, normalization included --- */
-
-typedef struct {
-    char name[NAME_MAX_];
-    int rank;
-    int64_t dim[RANK_MAX];
-    size_t offset, size; /* numbers, in the network's block */
-} tensor;
 
 enum { N_NORMALIZATION = 3 };
 
@@ -39,15 +32,16 @@ static int tensor_count(const cx_net *net) {
     return cx_net_tensors(net) + N_NORMALIZATION;
 }
 
-static tensor tensor_at(const cx_net *net, int i) {
+/* data: in `block`. */
+static cx_tensor tensor_at(const cx_net *net, const float *block, int i) {
     static const char *const normalization[N_NORMALIZATION] = {
         "policy.input_mean", "policy.input_variance", "policy.input_correction"};
-    tensor t = {.rank = 1};
+    cx_tensor t = {.rank = 1};
     if (i < cx_net_tensors(net)) {
         const struct cx_net_tensor *from = cx_net_tensor_at(net, i);
         (void)snprintf(t.name, sizeof t.name, "policy.%s", from->name);
         t.rank = from->rank;
-        t.offset = from->offset;
+        t.data = block + from->offset;
         t.size = from->size;
         for (int d = 0; d < from->rank; d++)
             t.dim[d] = from->dim[d];
@@ -57,116 +51,35 @@ static tensor tensor_at(const cx_net *net, int i) {
     size_t inputs = (size_t)cx_net_shape_of(net)->inputs, offset[N_NORMALIZATION];
     cx_net_statistics_at(net, offset);
     (void)snprintf(t.name, sizeof t.name, "%s", normalization[k]);
-    t.offset = offset[k];
+    t.data = block + offset[k];
     t.size = k < 2 ? inputs : 1;
     t.dim[0] = (int64_t)t.size;
     return t;
 }
 
-static bool all_finite(const float *x, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(x[i]))
-            return false;
-    return true;
-}
-
 /* --- writing --- */
-
-static json_t *shape_json(const cx_net_shape *s) {
-    char text[160];
-    (void)snprintf(text, sizeof text, "inputs=%d hidden=%d lstm=%d outputs=%d residual=%d",
-                   s->inputs, s->hidden, s->lstm, s->outputs, s->residual ? 1 : 0);
-    return json_string(text);
-}
-
-static json_t *number_json(const char *format, uint64_t value) {
-    char text[32];
-    (void)snprintf(text, sizeof text, format, value);
-    return json_string(text);
-}
-
-/* Metadata is a map from text to text, as the format asks. NULL: no memory, or
- * the YAML is not UTF-8. */
-static json_t *metadata_json(const cx_net *net, const char *yaml, uint64_t version, uint64_t hash) {
-    json_t *m = json_object();
-    int bad = json_object_set_new(m, "format", json_string(FORMAT_NAME));
-    bad |= json_object_set_new(m, "semantics_version",
-                               number_json("%" PRIu64, (uint64_t)CX_SEMANTICS_VERSION));
-    bad |= json_object_set_new(m, "policy_version", number_json("%" PRIu64, version));
-    bad |= json_object_set_new(m, "shape", shape_json(cx_net_shape_of(net)));
-    bad |= json_object_set_new(m, "data_xxh3", number_json("%016" PRIx64, hash));
-    bad |= json_object_set_new(m, "config", json_string(yaml));
-    if (bad) {
-        json_decref(m);
-        return NULL;
-    }
-    return m;
-}
-
-static char *header_text(const cx_net *net, const char *yaml, uint64_t version, uint64_t hash) {
-    json_t *root = json_object();
-    int bad = json_object_set_new(root, "__metadata__", metadata_json(net, yaml, version, hash));
-    size_t at = 0;
-    for (int i = 0; i < tensor_count(net) && !bad; i++) {
-        tensor t = tensor_at(net, i);
-        json_t *dims = json_array();
-        for (int d = 0; d < t.rank; d++)
-            bad |= json_array_append_new(dims, json_integer(t.dim[d]));
-        size_t end = at + t.size * sizeof(float);
-        json_t *row = json_pack("{s:s, s:o, s:[I, I]}", "dtype", "F32", "shape", dims,
-                                "data_offsets", (json_int_t)at, (json_int_t)end);
-        bad |= json_object_set_new(root, t.name, row);
-        at = end;
-    }
-    char *text = bad ? NULL : json_dumps(root, JSON_COMPACT | JSON_PRESERVE_ORDER);
-    json_decref(root);
-    return text;
-}
 
 int cx_policy_write(const char *path, const cx_net *net, const float *block,
                     const char *config_yaml, uint64_t version, cx_error *err) {
-    size_t numbers = 0;
-    for (int i = 0; i < tensor_count(net); i++) {
-        tensor t = tensor_at(net, i);
-        if (!all_finite(block + t.offset, t.size))
-            return cx_fail(err, CX_ESTATE, "%s: not written: %s holds a number that is not finite",
-                           path, t.name);
-        numbers += t.size;
-    }
-    float *data = malloc(numbers * sizeof(float));
-    if (!data)
-        return cx_fail(err, CX_ENOMEM, "%s: no memory for %zu numbers", path, numbers);
-    size_t at = 0;
-    for (int i = 0; i < tensor_count(net); i++) {
-        tensor t = tensor_at(net, i);
-        memcpy(data + at, block + t.offset, t.size * sizeof(float));
-        at += t.size;
-    }
-    size_t bytes = numbers * sizeof(float);
-    char *header = header_text(net, config_yaml, version, cx_hash(data, bytes, 0));
-    if (!header) {
-        free(data);
-        return cx_fail(err, CX_EFORMAT,
-                       "%s: not written: no memory, or the configuration's text is not UTF-8",
-                       path);
-    }
-    size_t length = strlen(header), padded = (length + 7) / 8 * 8; /* data starts aligned */
-    unsigned char *file = padded <= HEADER_MAX ? malloc(LENGTH_BYTES + padded + bytes) : NULL;
-    int rc;
-    if (!file) {
-        rc = cx_fail(err, CX_ENOMEM, "%s: no memory for a header of %zu bytes (limit %d)", path,
-                     padded, HEADER_MAX);
-    } else {
-        uint64_t stored = padded;
-        memcpy(file, &stored, LENGTH_BYTES);
-        memcpy(file + LENGTH_BYTES, header, length);
-        memset(file + LENGTH_BYTES + length, ' ', padded - length);
-        memcpy(file + LENGTH_BYTES + padded, data, bytes);
-        rc = cx_file_replace(path, file, LENGTH_BYTES + padded + bytes, err);
-    }
-    free(file);
-    free(header);
-    free(data);
+    const cx_net_shape *s = cx_net_shape_of(net);
+    char semantics[16], number[32], shape[160];
+    const cx_tensor_note notes[] = {{"format", FORMAT_NAME},
+                                    {"semantics_version", semantics},
+                                    {"policy_version", number},
+                                    {"shape", shape},
+                                    {"config", config_yaml}};
+    (void)snprintf(semantics, sizeof semantics, "%d", CX_SEMANTICS_VERSION);
+    (void)snprintf(number, sizeof number, "%" PRIu64, version);
+    (void)snprintf(shape, sizeof shape, "inputs=%d hidden=%d lstm=%d outputs=%d residual=%d",
+                   s->inputs, s->hidden, s->lstm, s->outputs, s->residual ? 1 : 0);
+    int n = tensor_count(net);
+    cx_tensor *tensors = calloc((size_t)n, sizeof *tensors);
+    if (!tensors)
+        return cx_fail(err, CX_ENOMEM, "%s: no memory for a list of %d tensors", path, n);
+    for (int i = 0; i < n; i++)
+        tensors[i] = tensor_at(net, block, i);
+    int rc = cx_safetensors_write(path, tensors, n, notes, sizeof notes / sizeof notes[0], err);
+    free(tensors);
     return rc;
 }
 
@@ -357,7 +270,7 @@ int cx_policy_read_config(const char *path, char **config_yaml, uint64_t *versio
     return rc;
 }
 
-static int copy_tensor(const policy_file *f, const tensor *t, float *block, cx_error *err) {
+static int copy_tensor(const policy_file *f, const cx_tensor *t, float *to, cx_error *err) {
     const json_t *row = json_object_get(f->root, t->name);
     if (!row)
         return cx_fail(err, CX_EFORMAT, "%s: no tensor %s, which the network has", f->path,
@@ -379,7 +292,7 @@ static int copy_tensor(const policy_file *f, const tensor *t, float *block, cx_e
     }
     size_t begin =
         (size_t)json_integer_value(json_array_get(json_object_get(row, "data_offsets"), 0));
-    memcpy(block + t->offset, f->data + begin, t->size * sizeof(float));
+    memcpy(to, f->data + begin, t->size * sizeof(float));
     return CX_OK;
 }
 
@@ -399,8 +312,8 @@ int cx_policy_read(const char *path, const cx_net *net, float **block, cx_error 
     if (!rc && found != n)
         rc = cx_fail(err, CX_EFORMAT, "%s: %d tensors, this network has %d", path, found, n);
     for (int i = 0; i < n && !rc; i++) {
-        tensor t = tensor_at(net, i);
-        rc = copy_tensor(&f, &t, to, err);
+        cx_tensor t = tensor_at(net, to, i);
+        rc = copy_tensor(&f, &t, to + (t.data - to), err);
     }
     close_file(&f);
     if (rc)

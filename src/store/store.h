@@ -3,6 +3,8 @@
 #define CX_STORE_STORE_H
 
 #include "base/error.h"
+#include "base/slice.h"
+#include "data/cache.h"
 #include "policy/network.h"
 #include "policy/reward.h"
 #include <stdbool.h>
@@ -53,6 +55,23 @@ int cx_checkpoint_newest(const char *dir, uint64_t *number, bool *found, char *n
  * the part is corrupt or not there. */
 int cx_checkpoint_read(const char *dir, uint64_t number, const char *name, void **data,
                        size_t *size, cx_error *err);
+
+/* --- state files: all that one long computation needs to go on, in one file: a header
+ * (magic "CXST", version, sizes, hash), a text that says whose state it is ("name value"
+ * lines), and the bytes. Written atomically, from where they lie. */
+enum { CX_STATE_PIECES_MAX = 14 };
+int cx_state_file_write(const char *path, const char *identity, const cx_slice *pieces, int n,
+                        cx_error *err);
+typedef struct {
+    bool found;                             /* false: there is no such file */
+    const void *piece[CX_STATE_PIECES_MAX]; /* of the file, mapped, at any alignment */
+    cx_mapped file;
+} cx_state_file;
+/* CX_EFORMAT: damaged, or pieces of other sizes; CX_EVERSION; CX_ECONFIG: the state of
+ * something else, with the first line that differs. */
+int cx_state_file_open(const char *path, const char *identity, const size_t *sizes, int n,
+                       cx_state_file *out, cx_error *err);
+void cx_state_file_close(cx_state_file *file);
 
 /* --- append-only files of JSON lines --- */
 typedef struct cx_lines cx_lines;

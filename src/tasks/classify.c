@@ -2,11 +2,16 @@
 
 #include <math.h>
 
-bool cx_row_is_right(const float *logits, int classes, int label) {
-    for (int i = 0; i < classes; i++)
+bool cx_row_in_top(const float *logits, int classes, int label, int k) {
+    int before = isnan(logits[label]) ? k : 0;
+    for (int i = 0; i < classes && before < k; i++)
         if (i != label && !(i < label ? logits[i] < logits[label] : logits[i] <= logits[label]))
-            return false;
-    return true;
+            before++;
+    return before < k;
+}
+
+bool cx_row_is_right(const float *logits, int classes, int label) {
+    return cx_row_in_top(logits, classes, label, 1);
 }
 
 double cx_row_cross_entropy(const float *logits, int classes, int label) {

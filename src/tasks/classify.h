@@ -6,6 +6,8 @@
 
 /* Is the label's logit the largest? The first of equals counts; a NaN is wrong. */
 bool cx_row_is_right(const float *logits, int classes, int label);
+/* Is it among the k largest? For k = 1 the same. */
+bool cx_row_in_top(const float *logits, int classes, int label, int k);
 /* Cross-entropy of softmax(logits): log sum exp(logits) - logits[label], in nats. */
 double cx_row_cross_entropy(const float *logits, int classes, int label);
 

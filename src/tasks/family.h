@@ -8,7 +8,13 @@
 /* The order is the numbering of cx_task_spec.family: new rows go to the end. */
 #define CX_FAMILY_TABLE(X)                                                                         \
     X(cx_family_nqm)                                                                               \
-    X(cx_family_images)
+    X(cx_family_images)                                                                            \
+    X(cx_family_text)                                                                              \
+    X(cx_family_gpt2)                                                                              \
+    X(cx_family_algo)                                                                              \
+    X(cx_family_sentences)                                                                         \
+    X(cx_family_ncf)                                                                               \
+    X(cx_family_resnet)
 
 #define X(family)                                                                                  \
     extern const cx_task_family family;                                                            \

@@ -204,6 +204,7 @@ static double flops_per_step(const cx_task_spec *spec, const cx_config *config) 
 }
 
 const cx_task_family cx_family_nqm = {.schema = &cx_family_nqm_schema,
+                                      .one_split = true,
                                       .create = create,
                                       .destroy = destroy,
                                       .step = step,

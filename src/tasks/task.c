@@ -80,13 +80,17 @@ double cx_task_gflop(const cx_task_spec *spec, const cx_config *config) {
     return f ? 1e-9 * f->flops_per_step(spec, config) * cx_task_inner_steps(spec, config) : NAN;
 }
 
-void cx_task_sample(const cx_config *config, uint64_t instance, cx_task_spec *spec) {
+/* Draws until the bound holds; only of the given entry, where it is not negative. */
+static void sample(const cx_config *config, int entry, uint64_t instance, cx_task_spec *spec) {
     int n;
     const cx_family_schema *const *schemas = cx_task_schemas(&n);
     double bound = config->episode.max_gflop, least = INFINITY;
     for (uint32_t attempt = 0; attempt < ATTEMPTS; attempt++) {
         cx_task_spec drawn;
-        cx_config_sample_task(config, schemas, instance, attempt, &drawn);
+        if (entry < 0)
+            cx_config_sample_task(config, schemas, instance, attempt, &drawn);
+        else
+            cx_config_sample_entry(config, schemas, (uint32_t)entry, instance, attempt, &drawn);
         if (attempt > 0 && drawn.entry != spec->entry)
             continue; /* the bound is not to change how often an entry is drawn */
         double cost = bound > 0 ? cx_task_gflop(&drawn, config) : 0;
@@ -99,6 +103,15 @@ void cx_task_sample(const cx_config *config, uint64_t instance, cx_task_spec *sp
             return;
         }
     }
+}
+
+void cx_task_sample(const cx_config *config, uint64_t instance, cx_task_spec *spec) {
+    sample(config, -1, instance, spec);
+}
+
+void cx_task_sample_entry(const cx_config *config, uint32_t entry, uint64_t instance,
+                          cx_task_spec *spec) {
+    sample(config, (int)entry, instance, spec);
 }
 
 /* --- a task's life --- */
@@ -201,24 +214,34 @@ static void put_number(key *k, double x) {
     put(k, &x, sizeof x);
 }
 
-uint64_t cx_task_hash(const cx_task_spec *spec, const cx_config *config) {
+static void put_training(key *k, const cx_task_spec *spec, const cx_config *config) {
     const cx_family_schema *s = schema_of(spec);
-    key k = {.used = 0};
-    put(&k, &task_version, sizeof task_version);
-    put(&k, &spec->seed, sizeof spec->seed);
+    put(k, &task_version, sizeof task_version);
+    put(k, &spec->seed, sizeof spec->seed);
     /* by name: the same task of another configuration has another entry number */
-    put_text(&k, s ? s->name : "");
+    put_text(k, s ? s->name : "");
     for (int i = 0; s && i < s->n_params; i++) {
-        put_text(&k, s->params[i].name);
-        put_number(&k, spec->value[i]);
+        put_text(k, s->params[i].name);
+        put_number(k, spec->value[i]);
     }
     char data[1024] = "";
     if (s && families[spec->family]->identity)
         families[spec->family]->identity(spec, config, data, sizeof data);
-    put_text(&k, data);
-    put_number(&k, config->episode.outer_examples);
-    put_number(&k, config->episode.final_examples);
-    put_number(&k, config->episode.parameter_average);
+    put_text(k, data);
+    put_number(k, config->episode.outer_examples);
+    put_number(k, config->episode.final_examples);
+    put_number(k, config->episode.parameter_average);
+}
+
+uint64_t cx_task_training_hash(const cx_task_spec *spec, const cx_config *config) {
+    key k = {.used = 0};
+    put_training(&k, spec, config);
+    return cx_hash(k.bytes, k.used, 0);
+}
+
+uint64_t cx_task_hash(const cx_task_spec *spec, const cx_config *config) {
+    key k = {.used = 0};
+    put_training(&k, spec, config);
     put_number(&k, config->reward.form);
     put_number(&k, config->reward.max_extensions);
     put_number(&k, config->reward.length_factor);

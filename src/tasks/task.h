@@ -36,7 +36,13 @@ typedef struct {
     /* Kept for evaluation: a training configuration may not name it unless
      * `allow_held_out` says so. */
     bool held_out;
+    /* All splits are one: losses are the expectation itself, and none can be overfitted. */
+    bool one_split;
     cx_task_metric metric[CX_TASK_METRICS];
+    /* A predictor that learns next to nothing, to compare metrics with: its name, and what
+     * it reaches on all of a split. NULL: none. */
+    const char *reference;
+    void (*measure_reference)(const cx_task *task, cx_split split, double metric[CX_TASK_METRICS]);
     /* Checks all entries of this family in the configuration and puts into the store
      * every data set that they can draw. NULL: the family needs none. Called once per
      * store, where there is at least one such entry. */
@@ -95,6 +101,9 @@ int cx_task_refuse_held_out(const cx_config *config, cx_error *err);
 /* Draws until the bound episode.max_gflop holds (at most 1,000 attempts, then the
  * cheapest). Depends on (config.seed, instance) alone. */
 void cx_task_sample(const cx_config *config, uint64_t instance, cx_task_spec *spec);
+/* The same of one entry of the configuration, for suites of tasks. */
+void cx_task_sample_entry(const cx_config *config, uint32_t entry, uint64_t instance,
+                          cx_task_spec *spec);
 /* What episode.max_gflop bounds: 1e-9 * flops_per_step * inner steps of the whole run. */
 double cx_task_gflop(const cx_task_spec *spec, const cx_config *config);
 int cx_task_inner_steps(const cx_task_spec *spec, const cx_config *config);
@@ -111,6 +120,8 @@ double cx_task_optimum(const cx_task *task);
 /* Identity of everything that a baseline depends on: the spec, and the parts of
  * the configuration that act on inner runs (not policy or PPO). */
 uint64_t cx_task_hash(const cx_task_spec *spec, const cx_config *config);
+/* Identity of the training alone: cx_task_hash without what only the sweep depends on. */
+uint64_t cx_task_training_hash(const cx_task_spec *spec, const cx_config *config);
 /* "images fashion_mnist mlp layers=2 width=64 ..." for people; parameters left at a
  * default of 0, 1 or "none" are not named. config may be NULL. */
 void cx_task_describe(const cx_task_spec *spec, const cx_config *config, char *out, size_t size);

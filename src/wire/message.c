@@ -47,6 +47,17 @@ static bool evaluation_ok(const void *body, size_t extra) {
            m->default_start <= 1;
 }
 
+static bool trial_ok(const void *body, size_t extra) {
+    const cx_msg_trial *m = body;
+    return m->n_weights <= CX_MESSAGE_MAX && extra == m->n_weights * sizeof(float) &&
+           cx_trial_check(&m->job, NULL) == CX_OK;
+}
+
+static bool tried_ok(const void *body, size_t extra) {
+    const cx_trial_result *r = &((const cx_msg_tried *)body)->result;
+    return extra == 0 && cx_trial_result_ok(r, cx_trial_result_size(r));
+}
+
 static bool outcome_ok(const cx_episode_result *r) {
     return r->end < END_COUNT && r->steps >= 0 && r->steps <= r->outer_steps &&
            r->inner_steps_done >= 0 && r->inner_steps_done <= r->inner_steps;
@@ -84,11 +95,13 @@ static const struct {
     [CX_MSG_EPISODE] = {"EPISODE", sizeof(cx_msg_episode), episode_ok},
     [CX_MSG_BASELINE] = {"BASELINE", sizeof(cx_msg_baseline_job), no_extra},
     [CX_MSG_EVALUATION] = {"EVALUATION", sizeof(cx_msg_evaluation), evaluation_ok},
+    [CX_MSG_TRIAL] = {"TRIAL", sizeof(cx_msg_trial), trial_ok},
     [CX_MSG_STOP] = {"STOP", 0, no_extra},
     [CX_MSG_PIECE] = {"PIECE", sizeof(cx_msg_piece), piece_ok},
     [CX_MSG_RESULT] = {"RESULT", sizeof(cx_msg_result), result_ok},
     [CX_MSG_SWEEP] = {"SWEEP", sizeof(cx_msg_sweep), sweep_ok},
     [CX_MSG_EVALUATED] = {"EVALUATED", sizeof(cx_msg_evaluated), evaluated_ok},
+    [CX_MSG_TRIED] = {"TRIED", sizeof(cx_msg_tried), tried_ok},
     [CX_MSG_FAILED] = {"FAILED", sizeof(cx_msg_failed), failed_ok},
     [CX_MSG_BYE] = {"BYE", sizeof(cx_msg_bye), no_extra},
     [CX_MSG_SIGNAL] = {"SIGNAL", 0, no_extra},

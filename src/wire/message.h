@@ -6,10 +6,11 @@
 
 #include "policy/open_loop.h"
 #include "policy/reward.h"
+#include "policy/trial.h"
 #include "ppo/trajectory.h"
 #include "wire/transport.h"
 
-#define CX_WIRE_VERSION 1
+#define CX_WIRE_VERSION 2
 #define CX_MESSAGE_MAX 0x7fffffff /* bytes of a whole message: MPI counts with an int */
 
 #define CX_MESSAGE_TABLE(X)                                                                        \
@@ -17,11 +18,13 @@
     X(CX_MSG_EPISODE)    /* c -> w: cx_msg_episode, then weights (n_weights floats) */             \
     X(CX_MSG_BASELINE)   /* c -> w: cx_msg_baseline_job */                                         \
     X(CX_MSG_EVALUATION) /* c -> w: cx_msg_evaluation, then weights (n_weights floats) */          \
+    X(CX_MSG_TRIAL)      /* c -> w: cx_msg_trial, then weights (n_weights floats) */               \
     X(CX_MSG_STOP)       /* c -> w: finish; no body */                                             \
     X(CX_MSG_PIECE)      /* w -> c: cx_msg_piece, then a trajectory piece */                       \
     X(CX_MSG_RESULT)     /* w -> c: cx_msg_result; all pieces went before */                       \
     X(CX_MSG_SWEEP)      /* w -> c: cx_msg_sweep: a baseline is done */                            \
     X(CX_MSG_EVALUATED)  /* w -> c: cx_msg_evaluated */                                            \
+    X(CX_MSG_TRIED)      /* w -> c: cx_msg_tried: a trial is done */                               \
     X(CX_MSG_FAILED)     /* w -> c: cx_msg_failed: the job cannot be done; ends the run */         \
     X(CX_MSG_BYE)        /* w -> c: cx_msg_bye, the answer to STOP */                              \
     X(CX_MSG_SIGNAL)     /* w -> c: a signal asked this rank to stop the run; no body */
@@ -126,6 +129,18 @@ typedef struct {
     double optimum; /* of the task: what the reward takes off */
     cx_open_loop taken;
 } cx_msg_evaluated;
+
+/* One trial of an evaluation. */
+typedef struct {
+    uint64_t key; /* of its result */
+    cx_trial_job job;
+    cx_open_loop replay; /* where the job's trainer is one */
+    uint64_t n_weights;  /* of the policy; 0: the worker has them, or needs none */
+} cx_msg_trial;
+
+typedef struct {
+    cx_trial_result result;
+} cx_msg_tried;
 
 /* A whole message: header, body, extra bytes. *out is malloc'ed. What cx_message_unpack
  * would refuse, and messages of 2 GiB and more, are CX_ESTATE. */

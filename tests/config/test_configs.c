@@ -3,6 +3,8 @@
 
 #include "base/file.h"
 #include "tasks/task.h"
+#include <glob.h>
+#include <math.h>
 #include <string.h>
 
 static cx_config config;
@@ -25,6 +27,28 @@ static void check_opening(const char *path) {
     free(text);
 }
 
+/* Whatever stands under configs/ opens rightly, reads, and can be drawn from. */
+static void test_all(void **state) {
+    (void)state;
+    glob_t found;
+    cx_error err;
+    assert_int_equal(glob("configs/*.yaml", 0, NULL, &found), 0);
+    assert_int_equal(glob("configs/eval/*.yaml", GLOB_APPEND, NULL, &found), 0);
+    assert_true(found.gl_pathc >= 6);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        const char *path = found.gl_pathv[i];
+        check_opening(path);
+        assert_ok(read_config(path, NULL, 0, &err));
+        for (uint64_t k = 0; k < 50; k++) {
+            cx_task_spec spec;
+            cx_task_sample(&config, k, &spec);
+            assert_true(cx_task_inner_steps(&spec, &config) >= 1);
+            assert_true(cx_task_gflop(&spec, &config) > 0);
+        }
+    }
+    globfree(&found);
+}
+
 static double share_of(const char *prefix, int draws) {
     int hits = 0;
     for (int i = 0; i < draws; i++) {
@@ -38,7 +62,6 @@ static double share_of(const char *prefix, int draws) {
 static void test_quickstart(void **state) {
     (void)state;
     cx_error err;
-    check_opening("configs/quickstart.yaml");
     assert_ok(read_config("configs/quickstart.yaml", NULL, 0, &err));
     double quadratics = share_of("nqm", 3000);
     assert_true(quadratics > 0.25 && quadratics < 0.35);
@@ -53,7 +76,6 @@ static void test_quickstart(void **state) {
 static void test_desk(void **state) {
     (void)state;
     cx_error err;
-    check_opening("configs/desk.yaml");
     assert_ok(read_config("configs/desk.yaml", NULL, 0, &err));
     assert_true(share_of("cnn", 1000) > 0.1 && share_of("mlp", 1000) > 0.4);
     for (int i = 0; i < 1000; i++) {
@@ -70,22 +92,53 @@ static void test_desk(void **state) {
 
 static void test_lhopt(void **state) {
     (void)state;
-    static const char *const overrides[] = {"tasks.1={family: nqm, outer_steps: 8}",
-                                            "tasks.5={family: nqm, outer_steps: 8}",
-                                            "tasks.6={family: nqm, outer_steps: 8}"};
     cx_error err;
-    check_opening("configs/lhopt.yaml");
-    assert_ok(read_config("configs/lhopt.yaml", overrides, 3, &err));
+    assert_ok(read_config("configs/lhopt.yaml", NULL, 0, &err));
     assert_int_equal(config.registers, 3);
     assert_int_equal(config.heads[CX_HYPER_LR].n, 7);
     assert_int_equal(config.ppo.buffer_episodes, 768);
+    /* weights 1, 20, 5 + 5 + 10, 10, 23 of 74 */
+    static const struct {
+        const char *family;
+        double share;
+    } want[] = {{"nqm", 1 / 74.0},
+                {"algo", 20 / 74.0},
+                {"images", 20 / 74.0},
+                {"sentences", 10 / 74.0},
+                {"text", 23 / 74.0}};
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++)
+        assert_true(fabs(share_of(want[i].family, 4000) - want[i].share) < 0.03);
+}
+
+/* Lengths of runs: the whole of it where there is a multiplier or a number of epochs. */
+static void test_recurrent(void **state) {
+    (void)state;
+    cx_error err;
+    assert_ok(read_config("configs/algo.yaml", NULL, 0, &err));
+    for (int i = 0; i < 1000; i++) {
+        cx_task_spec spec;
+        cx_task_sample(&config, (uint64_t)i, &spec);
+        double k = cx_task_value(&spec, "outer_steps"), steps = cx_task_inner_steps(&spec, &config);
+        double want = cx_task_value(&spec, "training_multiplier") *
+                      (150 + 250 * cx_task_value(&spec, "difficulty"));
+        assert_true(fabs(steps - want) <= 0.5 * k + 1e-9 || (steps == k && want < k));
+        assert_true(steps >= 50 && steps <= 880);
+    }
+    assert_ok(read_config("configs/sentences.yaml", NULL, 0, &err));
+    for (int i = 0; i < 1000; i++) {
+        cx_task_spec spec;
+        cx_task_sample(&config, (uint64_t)i, &spec);
+        double k = cx_task_value(&spec, "outer_steps"), steps = cx_task_inner_steps(&spec, &config);
+        double want = cx_task_value(&spec, "epochs") * 8544 / cx_task_value(&spec, "batch_size");
+        assert_true(fabs(steps - want) <= 0.5 * k + 1e-9 || (steps == k && want < k));
+    }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_quickstart),
-        cmocka_unit_test(test_desk),
-        cmocka_unit_test(test_lhopt),
+        cmocka_unit_test(test_all),       cmocka_unit_test(test_quickstart),
+        cmocka_unit_test(test_desk),      cmocka_unit_test(test_lhopt),
+        cmocka_unit_test(test_recurrent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,6 +20,12 @@ cfg 's/updates: 60/updates: -6/; s/seed: 5/sed: 5/'
 "$cox" check "$work/c.yaml" >"$work/log" 2>&1
 [ $? = 2 ] && grep -q updates "$work/log" && grep -q sed "$work/log" || fail "check: $(cat "$work/log")"
 
+# what is held out for evaluation is not trained on by accident, whatever its data
+cfg 's/family: nqm/family: gpt2/; /inner_per_outer\|dimension\|conditioning\|noise/d'
+expect 2 "tasks.0 (gpt2).*held out.*allow_held_out" "$cox" train "$work/c.yaml" --out "$work/x" -j 1
+expect 2 "tasks.0 (gpt2).*data.gpt2 is empty" "$cox" train "$work/c.yaml" --out "$work/x" -j 1 --set allow_held_out=true --set tasks.0.vocabulary=256
+expect 2 "heads" "$cox" check "$work/c.yaml" --set data.gpt2="$root/README.md" --set tasks.0.vocabulary=256 --set tasks.0.heads=7
+
 # data: missing, truncated, wrong magic
 images=/usr/share/datasets/fashion-mnist
 cat >"$work/i.yaml" <<Y
@@ -62,8 +68,19 @@ for f in "$work"/all/checkpoints/*/learner; do truncate -s 100 "$f"; done
 expect 2 "no checkpoint is whole" "$cox" train "$tiny" --out "$work/all" --resume -j 1 --set updates=2
 [ "$(wc -l <"$work/all/metrics.jsonl")" = 2 ] || fail "a refused resume cut the metrics"
 # an evaluation that cannot begin ends at once, on any number of ranks
-expect 2 "tasks" timeout 30 "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/e" --tasks x -j 3
-expect 1 "not a folder" timeout 30 "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/short" --tasks 4 -j 3
+expect 2 "tasks" timeout 30 "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/e" --rewards --tasks x -j 3
+expect 1 "not a folder" timeout 30 "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/short" --rewards --tasks 4 -j 3
+expect 1 "not a folder" timeout 30 "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/short" -j 3
+expect 2 "either --policy" "$cox" eval "$tiny" --out "$work/e" -j 1
+expect 2 "either --policy" "$cox" eval "$tiny" --out "$work/e" -j 1 --policy "$work/run/policy.safetensors" --contestant adamw:0.1
+expect 2 "nonsense" "$cox" eval "$tiny" --out "$work/e" -j 1 --policy "$work/nonsense"
+expect 2 "adamw" "$cox" eval "$tiny" --out "$work/e" -j 1 --contestant adamv:0.1
+expect 2 "RULE:LR" "$cox" eval "$tiny" --out "$work/e" -j 1 --contestant adamw:0.1 --baseline adamw
+expect 2 "cosine" "$cox" eval "$tiny" --out "$work/e" -j 1 --contestant adamw:0.1 --baseline adamw:1:cosinus
+expect 2 "seeds" "$cox" eval "$tiny" --out "$work/e" -j 1 --contestant adamw:0.1 --seeds 0
+expect 2 "rewards" "$cox" eval "$tiny" --out "$work/e" -j 1 --contestant adamw:0.1 --tasks 3
+expect 2 "learning_rates" "$cox" eval "$tiny" --out "$work/e" -j 1 --contestant adamw:0.1 --set "evaluation.learning_rates=[1, 0.1]"
+[ -e "$work/e" ] && fail "a refused evaluation left a folder behind"
 # a worker that cannot start is told of, instead of waited for
 sed "s|$work/data|$work/nodata|" "$work/i.yaml" >"$work/j.yaml"
 expect 2 "nodata" timeout 60 mpirun --mca plm isolated --oversubscribe -n 2 "$cox" train "$work/j.yaml" --out "$work/w"

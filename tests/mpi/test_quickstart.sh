@@ -8,14 +8,14 @@ if [ ! -e /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz ]; then
 fi
 small="--set ppo.episodes_per_update=32 --set ppo.buffer_episodes=32 --set ppo.minibatch_episodes=16 --set ppo.minibatches=4"
 "$cox" train "$q" --out "$work/q" -j 3 --set updates=2 $small >"$work/log" 2>&1 || fail "train: $(tail -5 "$work/log")"
-"$cox" eval "$q" --policy "$work/q/policy.safetensors" --out "$work/e" --tasks 8 -j 3 >"$work/log" 2>&1 || fail "eval: $(tail -5 "$work/log")"
+"$cox" eval "$q" --policy "$work/q/policy.safetensors" --out "$work/e" --rewards --tasks 8 -j 3 >"$work/log" 2>&1 || fail "eval: $(tail -5 "$work/log")"
 for who in "policy, likeliest" "random actions" "no change" "replay of the mean" "replay, lr by N"; do
     grep -q "$who" "$work/log" || fail "eval does not tell of '$who'"
 done
 [ "$(wc -l <"$work/e/eval.jsonl")" = 8 ] || fail "not 8 tasks in eval.jsonl"
-expect 2 "another --out" "$cox" eval "$q" --policy "$work/q/policy.safetensors" --out "$work/e" --tasks 8 -j 1
+expect 2 "another --out" "$cox" eval "$q" --policy "$work/q/policy.safetensors" --out "$work/e" --rewards --tasks 8 -j 1
 # the evaluation does not depend on the number of ranks
-"$cox" eval "$q" --policy "$work/q/policy.safetensors" --out "$work/e1" --tasks 8 -j 1 >"$work/log" 2>&1 || fail "eval -j 1"
+"$cox" eval "$q" --policy "$work/q/policy.safetensors" --out "$work/e1" --rewards --tasks 8 -j 1 >"$work/log" 2>&1 || fail "eval -j 1"
 cmp "$work/e/eval.jsonl" "$work/e1/eval.jsonl" || fail "eval with 1 and 3 ranks differ"
 expect 0 "static control" "$cox" run "$q" --policy "$work/q/policy.safetensors" --compare --entry mlp --out "$work/q"
 expect 0 "report.html" "$cox" report "$work/q"

@@ -56,6 +56,7 @@ static void fill(char kind, cx_real *x, int n, cx_rng *rng) {
 
 static void seed_output(rig *r, cx_ref ref) {
     assert_true(ref >= 0);
+    cx_graph_keep(r->g, ref); /* or attention weights and last states had no gradient */
     r->seeds[r->n_seeds++] = ref;
 }
 
@@ -163,8 +164,9 @@ static int check(rig *r, char *text, size_t size) {
     cx_graph_zero_grads(r->g);
     for (int k = 0; k < r->n_seeds; k++) {
         cx_shape s = cx_graph_shape(r->g, r->seeds[k]);
-        memcpy(cx_graph_grad(r->g, r->seeds[k]), r->weights[k],
-               cx_shape_size(&s) * sizeof(cx_real));
+        cx_real *to = cx_graph_grad(r->g, r->seeds[k]);
+        if (to) /* not where no input is differentiable */
+            memcpy(to, r->weights[k], cx_shape_size(&s) * sizeof(cx_real));
     }
     cx_graph_backward(r->g);
     const cx_op *op = cx_op_find(r->gc->op);

@@ -386,6 +386,36 @@ static void test_seeds_and_accumulation(void **state) {
     cx_graph_destroy(g);
 }
 
+/* y = x stop(x): the derivative is stop(x), not 2 x; and nothing behind a stop has one. */
+static void test_stop_gradient(void **state) {
+    (void)state;
+    cx_error err;
+    cx_graph *g = cx_graph_create();
+    cx_ref x = cx_graph_input(g, "x", CX_SHAPE(3), true);
+    cx_ref w = cx_graph_param(g, "w", CX_SHAPE(3), CX_INIT_ONE, 0);
+    cx_ref z = OP(g, "stop_gradient", OP(g, "mul", x, w)); /* = x */
+    cx_ref y = OP(g, "mul", x, z), only = OP(g, "scale", z);
+    assert_ok(cx_graph_plan(g, false, &err));
+    float block[CX_PARAM_ALIGN], grads[CX_PARAM_ALIGN];
+    assert_int_equal(cx_graph_state_count(g), CX_PARAM_ALIGN);
+    cx_graph_init(g, block, NULL);
+    cx_graph_bind(g, block, grads);
+    const float values[] = {2, -3, 0.5f};
+    memcpy(cx_graph_value(g, x), values, sizeof values);
+    cx_graph_forward(g, CX_TRAIN, NULL);
+    assert_memory_equal(cx_graph_value(g, z), values, sizeof values);
+    assert_null(cx_graph_grad(g, z));
+    assert_null(cx_graph_grad(g, only));
+    cx_graph_zero_grads(g);
+    for (int i = 0; i < 3; i++)
+        cx_graph_grad(g, y)[i] = 1;
+    cx_graph_backward(g);
+    assert_memory_equal(cx_graph_grad(g, x), values, sizeof values);
+    for (int i = 0; i < 3; i++)
+        assert_true(grads[i] == 0);
+    cx_graph_destroy(g);
+}
+
 static void test_indices_out_of_range(void **state) {
     (void)state;
     cx_error err = {0};
@@ -450,6 +480,7 @@ int main(void) {
         cmocka_unit_test(test_forward_only),
         cmocka_unit_test(test_keep),
         cmocka_unit_test(test_seeds_and_accumulation),
+        cmocka_unit_test(test_stop_gradient),
         cmocka_unit_test(test_indices_out_of_range),
         cmocka_unit_test(test_dropout_share),
     };

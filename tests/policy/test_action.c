@@ -213,6 +213,34 @@ static double gradient_error(const cx_heads *heads, const float *logits, const u
     return worst;
 }
 
+static void test_probabilities(void **state) {
+    (void)state;
+    cx_config config;
+    cx_heads heads;
+    sample_config(&config);
+    cx_action_heads(&config, &heads);
+    cx_rng rng = cx_rng_make(6, 0, CX_STREAM_TEST);
+    float logits[LOGITS];
+    unsigned char mask[LOGITS];
+    double p[LOGITS];
+    for (int round = 0; round < 20; round++) {
+        random_logits(&rng, &heads, logits, mask);
+        int choice[CX_HEADS_MAX];
+        double lp = cx_action_choose(&heads, logits, mask, &rng, choice), product = 0;
+        cx_action_probabilities(&heads, logits, mask, p);
+        for (int h = 0; h < heads.n_heads; h++) {
+            double sum = 0;
+            for (int i = heads.offset[h]; i < heads.offset[h] + heads.size[h]; i++) {
+                assert_true(mask[i] ? p[i] > 0 : p[i] == 0);
+                sum += p[i];
+            }
+            assert_true(fabs(sum - 1) < 1e-12);
+            product += log(p[heads.offset[h] + choice[h]]);
+        }
+        assert_true(fabs(product - lp) < 1e-9);
+    }
+}
+
 static void test_gradient(void **state) {
     (void)state;
     cx_config config;
@@ -310,8 +338,8 @@ int main(void) {
         cmocka_unit_test(test_heads),         cmocka_unit_test(test_registers),
         cmocka_unit_test(test_apply),         cmocka_unit_test(test_start),
         cmocka_unit_test(test_neutral),       cmocka_unit_test(test_sum_to_one),
-        cmocka_unit_test(test_gradient),      cmocka_unit_test(test_sampling),
-        cmocka_unit_test(test_broken_logits),
+        cmocka_unit_test(test_probabilities), cmocka_unit_test(test_gradient),
+        cmocka_unit_test(test_sampling),      cmocka_unit_test(test_broken_logits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

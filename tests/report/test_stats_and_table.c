@@ -79,6 +79,62 @@ static void test_paired(void **state) {
     assert_true(p.difference.low < -0.5 && p.difference.high > -0.5);
 }
 
+static void test_statistics(void **state) {
+    (void)state;
+    const double x[] = {10, 1, 4, 2, 3};
+    double y[5];
+#define OF(f, n) (memcpy(y, x, sizeof x), f(NULL, y, n))
+    assert_near(OF(cx_statistic_mean, 5), 4, 0);
+    assert_near(OF(cx_statistic_median, 5), 3, 0);
+    assert_near(OF(cx_statistic_least, 5), 1, 0);
+    /* between 1.25 and 3.75 of the sorted 1 2 3 4 10: .75 of 2, 3, .75 of 4 */
+    assert_near(OF(cx_statistic_iqm, 5), (0.75 * 2 + 3 + 0.75 * 4) / 2.5, 1e-15);
+    assert_near(OF(cx_statistic_iqm, 4), 3, 1e-15); /* 2 and 4 of 1 2 4 10 */
+    assert_near(OF(cx_statistic_iqm, 2), 5.5, 1e-15);
+    assert_near(OF(cx_statistic_iqm, 1), 10, 0);
+    assert_true(isnan(OF(cx_statistic_iqm, 0)) && isnan(OF(cx_statistic_median, 0)));
+#undef OF
+}
+
+/* Wilson's interval by hand: 8 of 10 is 0.4902 .. 0.9433; 4 of 4 is 0.5101 .. 1. */
+static void test_share(void **state) {
+    (void)state;
+    cx_interval i = cx_share_interval(8, 10);
+    assert_near(i.mean, 0.8, 0);
+    assert_near(i.low, 0.49016, 1e-5);
+    assert_near(i.high, 0.94332, 1e-5);
+    i = cx_share_interval(4, 4);
+    assert_near(i.low, 0.51011, 1e-5);
+    assert_near(i.high, 1, 1e-12);
+    i = cx_share_interval(0, 4);
+    assert_near(i.low, 0, 1e-12);
+    assert_true(isnan(cx_share_interval(0, 0).mean));
+}
+
+/* One group: the bootstrap of its mean. Groups of one number: that of the groups. Between
+ * and within: wider than either. */
+static void test_groups(void **state) {
+    (void)state;
+    cx_error err;
+    const double a[] = {1, 2, 3, 4}, b[] = {11, 12, 13, 14}, c[] = {2.5}, d[] = {12.5};
+    const double *one[] = {a}, *both[] = {a, b}, *alone[] = {c, d};
+    const int n[] = {4, 4}, single[] = {1, 1};
+    cx_interval i, j;
+    assert_ok(cx_bootstrap_groups(one, n, 1, cx_statistic_mean, NULL, 3, &i, &err));
+    j = cx_bootstrap_mean(a, 4, 3);
+    assert_near(i.mean, 2.5, 0);
+    assert_near(i.low, j.low, 0.3);
+    assert_near(i.high, j.high, 0.3);
+    assert_ok(cx_bootstrap_groups(alone, single, 2, cx_statistic_mean, NULL, 3, &i, &err));
+    assert_true(i.mean == 7.5 && i.low == 2.5 && i.high == 12.5);
+    assert_ok(cx_bootstrap_groups(both, n, 2, cx_statistic_mean, NULL, 3, &j, &err));
+    assert_true(j.mean == 7.5 && j.low < i.low && j.high > i.high);
+    assert_ok(cx_bootstrap_groups(both, n, 2, cx_statistic_median, NULL, 3, &i, &err));
+    assert_near(i.mean, 7.5, 0);
+    assert_ok(cx_bootstrap_groups(both, n, 0, cx_statistic_mean, NULL, 3, &i, &err));
+    assert_true(isnan(i.mean));
+}
+
 static cx_table *example(void) {
     cx_table *t = cx_table_create("Title");
     cx_table_column(t, "name", CX_COLUMN_TEXT, 0);
@@ -134,6 +190,9 @@ int main(void) {
         cmocka_unit_test(test_coverage),
         cmocka_unit_test(test_bootstrap_is_a_function_of_its_seed),
         cmocka_unit_test(test_paired),
+        cmocka_unit_test(test_statistics),
+        cmocka_unit_test(test_share),
+        cmocka_unit_test(test_groups),
         cmocka_unit_test(test_table_as_text),
         cmocka_unit_test(test_table_as_json),
     };

@@ -126,18 +126,19 @@ for seed in 1 2; do
     cmp "sweep/$seed/policy.safetensors" sweep/tiny-seed$seed/policy.safetensors || fail "sweep: seed $seed differs"
 done
 
-# an evaluation, stopped once: it begins anew and says what it would have said
-sed 's/^seed: .*/seed: 1/' "$tiny" >eval.yaml
+# an evaluation, stopped once: it goes on, and says what one says that was not stopped
 policy=$work/sweep/1/policy.safetensors
+suite=(--seeds 2 --set evaluation.tasks_per_entry=3 --set "evaluation.learning_rates=[1e-2,1e-1]"
+    --set "evaluation.static_learning_rates=[1e-1]" --set "evaluation.sgd_learning_rates=[1]"
+    --set evaluation.max_extensions=1 --set evaluation.trials=4 --set tasks.0.inner_per_outer=2000)
 id=$(sbatch --parsable --nodes=2 --ntasks-per-node=2 --mem-per-cpu=200M --time=5 --signal=B:USR1@5 -o eval.log \
-    "$root/slurm/eval.sbatch" eval.yaml "$policy" "$work/eval" --tasks 3000)
-working() { grep -q "mpirun starts" eval.log; }
+    "$root/slurm/eval.sbatch" "$tiny" "$policy" "$work/eval" "${suite[@]}")
+working() { [ "$(stat -c %s eval/trials.bin 2>/dev/null || echo 0)" -gt 20000 ]; }
 job_until "$id" working || fail "eval: $(log eval)"
-sleep 1.5
 scancel -s USR1 "$id"
 job_until "$id" job_held || fail "eval: not requeued: $(log eval)"
 job_until "$id" job_over || fail "eval: $(log eval)"
-[ "$(state "$id")" = "COMPLETED 0:0" ] || fail "eval: $(state "$id"): $(log eval)"
-"$cox" eval eval.yaml --policy "$policy" --out eval.whole --tasks 3000 -j 3 >eval.ref 2>&1 || fail "eval: reference"
-cmp eval/eval.jsonl eval.whole/eval.jsonl || fail "eval: another result"
+[ "$(state "$id") $(job "$id" Restarts)" = "COMPLETED 0:0 1" ] || fail "eval: $(state "$id"): $(log eval)"
+"$cox" eval "$tiny" --policy "$policy" --out eval.whole -j 3 "${suite[@]}" >eval.ref 2>&1 || fail "eval: reference"
+cmp <(figures eval/evaluation.json) <(figures eval.whole/evaluation.json) || fail "eval: another result"
 finish

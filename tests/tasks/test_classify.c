@@ -14,6 +14,18 @@ static void test_right(void **state) {
         assert_false(cx_row_is_right(bad, 3, label));
 }
 
+static void test_top(void **state) {
+    (void)state;
+    const float row[] = {1, 3, 3, -2, 2}, bad[] = {NAN, 1, 2};
+    static const int rank[] = {3, 0, 1, 4, 2}; /* of equals the first is before */
+    for (int label = 0; label < 5; label++)
+        for (int k = 1; k <= 6; k++)
+            assert_int_equal(cx_row_in_top(row, 5, label, k), rank[label] < k);
+    assert_false(cx_row_in_top(bad, 3, 0, 5)); /* a NaN is never right */
+    assert_false(cx_row_in_top(bad, 3, 2, 1)); /* and before all others */
+    assert_true(cx_row_in_top(bad, 3, 2, 2));
+}
+
 static void test_cross_entropy(void **state) {
     (void)state;
     const float row[] = {0, (float)log(2), (float)log(5)}, large[] = {1000, 0}, bad[] = {0, NAN};
@@ -27,6 +39,7 @@ static void test_cross_entropy(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_right),
+        cmocka_unit_test(test_top),
         cmocka_unit_test(test_cross_entropy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,6 +20,7 @@ static packed sample(cx_msg_type type) {
         cx_msg_result result;
         cx_msg_failed failed;
         cx_msg_evaluation evaluation;
+        cx_msg_trial trial;
         unsigned char bytes[65536];
     } body;
     float weights[5] = {1, 2, 3, 4, 5};
@@ -39,6 +40,12 @@ static packed sample(cx_msg_type type) {
     if (type == CX_MSG_EVALUATION) {
         body.evaluation.acting = CX_ACT_REPLAY;
         body.evaluation.n_weights = 5;
+        extra = sizeof weights;
+    }
+    if (type == CX_MSG_TRIAL) {
+        memcpy(body.trial.job.rule, "adamw", 6);
+        body.trial.job.length = 0.5;
+        body.trial.n_weights = 5;
         extra = sizeof weights;
     }
     if (type == CX_MSG_PIECE) {
@@ -161,6 +168,10 @@ static void test_inconsistent_messages_are_not_packed(void **state) {
     memset(&hello, 'x', sizeof hello); /* a text that does not end */
     assert_int_equal(
         cx_message_pack(CX_MSG_HELLO, &hello, sizeof hello, NULL, 0, &data, &size, &err),
+        CX_ESTATE);
+    static cx_msg_trial trial; /* of no rule and no length */
+    assert_int_equal(
+        cx_message_pack(CX_MSG_TRIAL, &trial, sizeof trial, NULL, 0, &data, &size, &err),
         CX_ESTATE);
     cx_msg_sweep sweep = {.instance = 1};
     sweep.baseline.n_points = CX_BASELINE_POINTS_MAX + 1;

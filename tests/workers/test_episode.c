@@ -199,8 +199,9 @@ static void test_control(void **state) {
     cx_control_result a, b;
     assert_ok(cx_rule_named("adam", &rule, &hyper, &err));
     hyper.value[CX_HYPER_LR] = f->baseline.best_lr;
-    assert_ok(cx_control_run(&f->config, f->task, &rule, &hyper, CX_SCHEDULE_constant, 42, NULL,
-                             NULL, 0, &a, &err));
+    const cx_control_plan plan = {
+        .config = &f->config, .task = f->task, .rule = &rule, .hyper = &hyper, .steps = 42};
+    assert_ok(cx_control_run(&plan, &a, &err));
     /* the sweep's own run at that lr: the same initial weights, batches and evaluation */
     assert_true(fabs(a.loss[CX_SPLIT_VALIDATION] - cx_task_optimum(f->task) -
                      f->baseline.best_loss) < 1e-6 * f->baseline.best_loss);
@@ -212,8 +213,7 @@ static void test_control(void **state) {
     hyper.value[CX_HYPER_LR] = 1e30;
     assert_ok(cx_rule_named("sgd", &rule, &hyper, &err));
     hyper.value[CX_HYPER_LR] = 1e30;
-    assert_ok(cx_control_run(&f->config, f->task, &rule, &hyper, CX_SCHEDULE_constant, 42, NULL,
-                             NULL, 0, &b, &err));
+    assert_ok(cx_control_run(&plan, &b, &err));
     assert_true(b.diverged);
     tear_down(f);
 }

@@ -1,0 +1,39 @@
+/* Jobs to workers and answers back, for evaluations: every worker holds a few jobs, and
+ * whatever it answers makes room for the next. What the jobs are is the caller's affair. */
+#ifndef CX_COORDINATOR_FARM_H
+#define CX_COORDINATOR_FARM_H
+
+#include "wire/message.h"
+#include "wire/transport.h"
+
+enum { CX_FARM_QUEUED = 2 }; /* jobs that a worker holds */
+
+typedef struct {
+    cx_transport *transport;
+    uint64_t config_hash;                                    /* workers must have the same */
+    int (*idle)(void *context, bool *worked, cx_error *err); /* as in coordinator.h */
+    void *idle_context;
+    bool (*should_stop)(
+        void *context); /* asked every tenth of a second: CX_ESTOPPED; may be NULL */
+    void *stop_context;
+} cx_farm_options;
+
+typedef struct {
+    void *context;
+    bool (*done)(void *context);
+    /* Sends the next job to a worker, if one is ready: *sent. */
+    int (*send)(void *context, int rank, bool *sent, cx_error *err);
+    /* A worker's answer to a job; the body of a message of that type. */
+    int (*take)(void *context, int rank, cx_msg_type type, const void *body, cx_error *err);
+    void (*tick)(void *context); /* called often; may be NULL */
+} cx_farm_work;
+
+typedef struct cx_farm cx_farm;
+int cx_farm_create(const cx_farm_options *options, cx_farm **out, cx_error *err);
+/* Until the work is done, or has failed, or is to stop (CX_ESTOPPED). */
+int cx_farm_run(cx_farm *f, const cx_farm_work *work, cx_error *err);
+/* Sends the workers home. Answers that still come in go to the work that ran last; gives up
+ * after a while on those that do not come. NULL is fine. */
+void cx_farm_destroy(cx_farm *f);
+
+#endif
