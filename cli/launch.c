@@ -19,7 +19,7 @@
 
 enum { RESTARTS_WITHOUT_PROGRESS = 3, LIST_MAX = 40 /* words before the command's own */ };
 /* What ranks may take to leave after rank 0 has reported, and after they are told to die. */
-static const double leave_seconds = 10, die_seconds = 5;
+static const double leave_seconds = 5, die_seconds = 5;
 
 /* All that a signal handler may touch. */
 static volatile sig_atomic_t stop_signals, term_signals;

@@ -143,7 +143,8 @@ requeue() {
         return
     fi
     say "requeued; Slurm holds a requeued job back for two minutes"
-    if scontrol requeue "$this_job"; then # this ends the script
+    # what is requeued gets a SIGTERM: this script, and scontrol if it did not ignore that
+    if (trap '' TERM && exec scontrol requeue "$this_job"); then
         sleep 60 &
         wait $!
     else

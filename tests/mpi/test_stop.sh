@@ -7,12 +7,14 @@
 lines() { cat "$1" 2>/dev/null | wc -l; }
 
 # --time-left: stops early enough, with a checkpoint; goes on from there; the same end
-"$cox" train "$tiny" --out "$work/whole" -j 1 >"$work/log" 2>&1 || fail "whole: $(tail -5 "$work/log")"
-expect 75 "stopped after update 0" "$cox" train "$tiny" --out "$work/t" -j 1 --time-left 0
+train() { "$cox" train "$tiny" --set ppo.anneal_to=1 "$@"; }
+expect 75 "stopped after update 0" train --out "$work/t" -j 1 --time-left 0
 start=$SECONDS
-expect 75 "stopped" "$cox" train "$tiny" --out "$work/t" --resume -j 3 --time-left 4 --set updates=60 --set checkpoint.every_updates=1000
+expect 75 "stopped after update" train --out "$work/t" --resume -j 3 --time-left 4 --set updates=100000 --set checkpoint.every_updates=1000
 [ $((SECONDS - start)) -le 12 ] || fail "--time-left 4 took $((SECONDS - start)) s"
-expect 0 "60 updates" "$cox" train "$tiny" --out "$work/t" --resume -j 2
+updates=$(($(lines "$work/t/metrics.jsonl") + 10))
+expect 0 "$updates updates" train --out "$work/t" --resume -j 2 --set updates=$updates
+expect 0 "$updates updates" train --out "$work/whole" -j 1 --set updates=$updates
 cmp "$work/whole/policy.safetensors" "$work/t/policy.safetensors" || fail "after --time-left the weights differ"
 expect 2 "time-left" "$cox" train "$tiny" --out "$work/x" --time-left soon
 expect 2 "time-left" "$cox" train "$tiny" --out "$work/x" --time-left -5

@@ -63,7 +63,7 @@ for launcher in mpirun srun; do
         begin "node$which-$launcher"
         dead=$(nodes_of "$id" | sed -n ${which}p)
         kill_node "$work/slurm" "$dead"
-        moved() { [ "$(squeue -h -j "$1" -o %T)" = RUNNING ] && [ "$(job "$1" Restarts)" = 1 ]; }
+        moved() { [ "$(job "$1" Restarts)" = 1 ] && [ "$(squeue -h -j "$1" -o %T)" = RUNNING ]; }
         job_until "$id" moved || fail "$name: $(state "$id"): $(log "$name")"
         nodes_of "$id" | grep -q "^$dead$" && fail "$name: runs on the dead node"
         end
