@@ -3,8 +3,9 @@
 # in test_resume.sh): the time that is left, and a signal that reaches a worker only, even
 # amid long work. And what launcher and ranks do with Slurm's variables and with what dead
 # ranks left behind.
+# shellcheck disable=SC2154 # variables of lib.sh
 . "$(dirname "$0")/lib.sh"
-lines() { cat "$1" 2>/dev/null | wc -l; }
+lines() { wc -l 2>/dev/null <"$1" || echo 0; }
 
 # --time-left: stops early enough, with a checkpoint; goes on from there; the same end
 train() { "$cox" train "$tiny" --set ppo.anneal_to=1 "$@"; }
@@ -39,7 +40,7 @@ wait $pid
 rc=$?
 [ $rc = 75 ] || fail "a signal to a worker: exit $rc instead of 75: $(tail -5 "$work/log")"
 kept=$(lines "$work/slow/episodes.jsonl")
-[ "$kept" -ge 4 ] && [ "$kept" -lt 16 ] || fail "$kept episodes: the test does not test"
+{ [ "$kept" -ge 4 ] && [ "$kept" -lt 16 ]; } || fail "$kept episodes: the test does not test"
 expect 75 "update 0, $kept episodes" "$cox" train "$work/slow.yaml" --out "$work/slow" --resume -j 2 --time-left 0
 [ "$(lines "$work/slow/episodes.jsonl")" = "$kept" ] || fail "finished episodes were lost"
 
