@@ -4,6 +4,7 @@
 #include "tasks/layers.h"
 #include "tasks/recurrent_net.h"
 #include "tasks/resnet_net.h"
+#include "tasks/speech_net.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,6 +126,20 @@ static double build_resnet(cx_bench_task *t) {
     return 2.0 * B * 32 * 32 * 16 * 27;
 }
 
+/* The network of the family speech: 1 s of 40 mel bands, up to 20 of 29 characters. */
+static double build_ctc(cx_bench_task *t) {
+    static const cx_speech_net net = {
+        .cell = CX_GRU, .layers = 2, .hidden = 96, .in = 40, .symbols = 30};
+    static const cx_speech_size size = {100, 16, 20};
+    cx_speech_refs r = cx_speech_net_build(&net, size, t->graph);
+    (void)note(t, r.x, false, 0, 0);
+    (void)note(t, r.labels, true, 1, net.symbols - 1);
+    (void)note(t, r.step_counts, true, size.steps, size.steps);
+    (void)note(t, r.lengths, true, size.length / 2, size.length);
+    t->loss = r.loss;
+    return 2.0 * 16 * 100 * 40 * 3 * 96;
+}
+
 /* The noisy quadratic is the task family itself: its step is a pass of its own, which
  * draws the noise, too. */
 static int make_nqm(cx_bench_task *t, cx_error *err) {
@@ -153,7 +168,7 @@ typedef struct {
 static const row rows[] = {
     {"mlp", build_mlp, NULL}, {"cnn", build_cnn, NULL},       {"lstm", build_lstm, NULL},
     {"gru", build_gru, NULL}, {"transformer", NULL, NULL},    {"nqm", NULL, make_nqm},
-    {"ncf", build_ncf, NULL}, {"resnet", build_resnet, NULL}, {"ctc", NULL, NULL},
+    {"ncf", build_ncf, NULL}, {"resnet", build_resnet, NULL}, {"ctc", build_ctc, NULL},
 };
 enum { N_ROWS = sizeof rows / sizeof rows[0] };
 

@@ -7,6 +7,7 @@
 #include "cli/launch.h"
 #include "cli/load.h"
 #include "cli/trace.h"
+#include "report/speedup.h"
 #include "workers/baseline.h"
 #include "workers/control.h"
 #include "workers/episode.h"
@@ -253,22 +254,8 @@ static int show_optimizer(run *r, const cx_args *args, cx_error *err) {
 /* --- the closing table --- */
 
 enum { LENGTHS = 4 };
+/* at which the best constant-lr Adam is retrained */
 static const double lengths[LENGTHS] = {0.5, 1, 2, 4};
-
-/* Steps at which the best constant-lr Adam, retrained at 1/2, 1, 2 and 4 times the
- * length, reaches a test loss; log-log interpolation. -INFINITY and INFINITY: outside. */
-static double steps_to_reach(const double *loss, double steps, double target) {
-    if (isnan(target))
-        return NAN;
-    if (!(target <= loss[0]))
-        return -INFINITY;
-    for (int i = 1; i < LENGTHS; i++)
-        if (loss[i] < loss[i - 1] && target >= loss[i]) {
-            double f = (log(loss[i - 1]) - log(target)) / (log(loss[i - 1]) - log(loss[i]));
-            return steps * exp(log(lengths[i - 1]) + f * (log(lengths[i]) - log(lengths[i - 1])));
-        }
-    return INFINITY;
-}
 
 typedef struct {
     const char *name;
@@ -278,14 +265,9 @@ typedef struct {
 } closing_row;
 
 static void format_speedup(double x, char *out, size_t size) {
-    if (x == INFINITY)
-        (void)snprintf(out, size, "> 4 x");
-    else if (x == -INFINITY)
-        (void)snprintf(out, size, "< 1/2 x");
-    else if (!isfinite(x))
-        (void)snprintf(out, size, "-");
-    else
-        (void)snprintf(out, size, "%.2f x", x);
+    cx_bound bound = cx_bound_of(1, x<lengths[0], x> lengths[LENGTHS - 1]);
+    cx_speedup_text(log(fmin(fmax(x, lengths[0]), lengths[LENGTHS - 1])), bound, lengths[0],
+                    lengths[LENGTHS - 1], out, size);
 }
 
 static json_t *json_number(double x) {
@@ -365,7 +347,7 @@ static int compare(run *r, const cx_args *args, cx_error *err) {
                           {.name = "Adam, constant lr"},
                           {.name = "AdamW, best schedule"},
                           {.name = "static control"}};
-    double adam[LENGTHS], steps = r->task->inner_steps;
+    double adam[LENGTHS];
     const cx_task_metric *metric = &r->task->family->metric[0];
     cx_episode_result result;
     cx_episode_extra extra;
@@ -395,7 +377,7 @@ static int compare(run *r, const cx_args *args, cx_error *err) {
     for (int i = 0; i < 4; i++) {
         char speedup[32];
         row[i].speedup =
-            steps_to_reach(adam, steps, row[i].test_loss - cx_task_optimum(r->task)) / steps;
+            cx_length_to_reach(lengths, adam, LENGTHS, row[i].test_loss - cx_task_optimum(r->task));
         format_speedup(row[i].speedup, speedup, sizeof speedup);
         char shown[32] = "-";
         if (metric->name)

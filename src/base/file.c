@@ -76,10 +76,10 @@ int cx_file_sync_dir(const char *path, cx_error *err) {
 }
 
 /* What could be written of a piece; errno says why it is not all. */
-static size_t write_slice(int fd, const cx_slice *span) {
+static size_t write_slice(int fd, const cx_slice *slice) {
     size_t done = 0;
-    while (done < span->size) {
-        ssize_t n = write(fd, (const unsigned char *)span->data + done, span->size - done);
+    while (done < slice->size) {
+        ssize_t n = write(fd, (const unsigned char *)slice->data + done, slice->size - done);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)

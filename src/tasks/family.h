@@ -14,7 +14,8 @@
     X(cx_family_algo)                                                                              \
     X(cx_family_sentences)                                                                         \
     X(cx_family_ncf)                                                                               \
-    X(cx_family_resnet)
+    X(cx_family_resnet)                                                                            \
+    X(cx_family_speech)
 
 #define X(family)                                                                                  \
     extern const cx_task_family family;                                                            \

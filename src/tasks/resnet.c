@@ -47,7 +47,7 @@ static const cx_param_schema params[] = {
 const cx_family_schema cx_family_resnet_schema = {
     "resnet", "natural images with residual networks; held out", N_PARAMS, params};
 
-enum { EVAL_MAX = 128, PADDED_UP_TO = 64 };
+enum { EVAL_MAX = 64, PADDED_UP_TO = 64 };
 static const double params_max = 1e9, activations_max = 4e9;
 
 /* A graph with the arrays that are filled before each pass. */
@@ -73,10 +73,9 @@ static int stored_side(int resolution) {
     return resolution <= PADDED_UP_TO ? resolution : (8 * resolution + 6) / 7;
 }
 
-/* Memory of an evaluation's pass stays about that of 128 images of 32 x 32, but for the
- * largest. */
+/* Examples of an evaluation's pass, which is to take less memory than training does. */
 static int eval_batch(int resolution) {
-    return resolution <= 32 ? EVAL_MAX : resolution <= 64 ? 64 : resolution <= 128 ? 32 : 16;
+    return resolution <= 64 ? EVAL_MAX : resolution <= 128 ? 32 : 16;
 }
 
 /* --- what follows from the spec alone --- */

@@ -134,11 +134,50 @@ static void test_recurrent(void **state) {
     }
 }
 
+/* Suites: trained families and held-out ones do not mix; every entry can be drawn. */
+static void test_suites(void **state) {
+    (void)state;
+    static const struct {
+        const char *path;
+        bool held_out;
+        int entries;
+    } suites[] = {{"configs/eval/smoke.yaml", false, 3},
+                  {"configs/eval/in-distribution.yaml", false, 7},
+                  {"configs/eval/held-out.yaml", true, 4},
+                  {"configs/eval/stress.yaml", false, 6}};
+    cx_error err;
+    for (size_t i = 0; i < sizeof suites / sizeof suites[0]; i++) {
+        assert_ok(read_config(suites[i].path, NULL, 0, &err));
+        assert_int_equal(config.n_tasks, suites[i].entries);
+        for (int e = 0; e < config.n_tasks; e++) {
+            cx_task_spec spec;
+            cx_task_sample_entry(&config, (uint32_t)e, 5, &spec);
+            assert_int_equal(spec.entry, e);
+            assert_int_equal(cx_task_family_at((int)spec.family)->held_out, suites[i].held_out);
+        }
+    }
+    /* what the stress suite says it is */
+    cx_task_spec base, other;
+    cx_task_sample_entry(&config, 0, 0, &base);
+    cx_task_sample_entry(&config, 1, 0, &other);
+    assert_int_equal(cx_task_inner_steps(&other, &config),
+                     10 * cx_task_inner_steps(&base, &config));
+    cx_task_sample_entry(&config, 2, 0, &other);
+    assert_true(cx_task_value(&other, "width") == 4 * cx_task_value(&base, "width"));
+    cx_task_sample_entry(&config, 3, 0, &other);
+    assert_true(cx_task_value(&other, "batch_size") == 8 * cx_task_value(&base, "batch_size"));
+    cx_task_sample_entry(&config, 4, 0, &other);
+    assert_true(cx_task_value(&other, "label_noise") == 0.4);
+    cx_task_sample_entry(&config, 5, 0, &other);
+    assert_true(cx_task_value(&other, "loss") != cx_task_value(&base, "loss"));
+    assert_int_equal(config.evaluation.start_lr.n, 3);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all),       cmocka_unit_test(test_quickstart),
-        cmocka_unit_test(test_desk),      cmocka_unit_test(test_lhopt),
-        cmocka_unit_test(test_recurrent),
+        cmocka_unit_test(test_all),   cmocka_unit_test(test_quickstart),
+        cmocka_unit_test(test_desk),  cmocka_unit_test(test_suites),
+        cmocka_unit_test(test_lhopt), cmocka_unit_test(test_recurrent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -385,9 +385,18 @@ static void test_cifar(void **state) {
         for (int k = 0; k < CIFAR; k++)
             assert_int_equal(p[k], (i * 7 + k + 10 * b) % 251);
     }
-    cx_natural_images_close(im);
-    im = open_set(100, 16); /* halved: means of four, roughly */
-    assert_int_equal(cx_natural_images_side(im), 16);
+    cx_natural_images *half = open_set(100, 16);
+    assert_int_equal(cx_natural_images_side(half), 16);
+    for (uint32_t e = 0; e < 23; e++)
+        for (int c = 0; c < 3; c++) { /* the same colors on average */
+            double large = 0, small = 0;
+            for (int k = 0; k < 1024; k++)
+                large += cx_natural_images_pixels(im, e)[c * 1024 + k] / 1024.0;
+            for (int k = 0; k < 256; k++)
+                small += cx_natural_images_pixels(half, e)[c * 256 + k] / 256.0;
+            assert_true(fabs(large - small) < 2);
+        }
+    cx_natural_images_close(half);
     cx_natural_images_close(im);
 }
 

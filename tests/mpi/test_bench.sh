@@ -16,7 +16,7 @@ for t in mlp cnn lstm gru transformer nqm ncf resnet ctc; do
     [ "$lines" = $want ] || fail "$t: $lines lines, not $want: $(cat "$work/out" "$work/err")"
 done
 for o in adam ciao; do
-    for t in mlp cnn lstm gru nqm ncf; do
+    for t in mlp cnn lstm gru nqm ncf ctc; do
         for key in threads ms_per_step params flops_per_step gflops forward backward update features; do
             [ -n "$(value $t $o $key)" ] || fail "$t $o: no $key"
         done
@@ -37,6 +37,7 @@ for o in adam ciao; do
     [ "$(value ncf $o params)" = $(((6040 + 3706) * 40 + 65 * 32 + 33 * 16 + 17 * 8 + 17)) ] || fail "ncf's parameters"
     [ "$(value lstm $o params)" = $((2000 * 64 + 4 * 64 * 130 + 130)) ] || fail "lstm's parameters"
     [ "$(value gru $o params)" = $((3 * 64 * 68 + 130)) ] || fail "gru's parameters"
+    [ "$(value ctc $o params)" = $((3 * 96 * (40 + 98 + 96 + 98) + 97 * 30)) ] || fail "ctc's parameters"
     [ "$(value nqm $o params)" = 1000 ] || fail "nqm's parameters"
     first=$((2 * 128 * 784 * 128)) rest=$((2 * 128 * (128 * 128 + 1280)))
     [ "$(value mlp $o flops_per_step)" = $((2 * first + 3 * rest)) ] || fail "mlp's operations"
@@ -47,9 +48,11 @@ for o in adam ciao; do
     [ "$(value lstm $o flops_per_step)" = $((3 * (steps * 128 + last))) ] || fail "lstm's operations"
     steps=$((2 * 128 * 32 * 3 * 64)) each=$((2 * 128 * 32 * 64 * 2))
     [ "$(value gru $o flops_per_step)" = $((2 * steps * 2 + 3 * (steps * 64 + each))) ] || fail "gru's operations"
+    steps=$((2 * 100 * 16 * 3 * 96)) each=$((2 * 100 * 16 * 96 * 30))
+    [ "$(value ctc $o flops_per_step)" = $((steps * (2 * 40 + 3 * 3 * 96) + 3 * each)) ] || fail "ctc's operations"
     [ "$(value nqm $o flops_per_step)" = 6000 ] || fail "nqm's operations"
 done
-for t in mlp cnn lstm gru nqm ncf; do # only the learned optimizer takes features
+for t in mlp cnn lstm gru nqm ncf ctc; do # only the learned optimizer takes features
     [ "$(value $t adam features)" = 0 ] || fail "$t: adam spends time on features"
 done
 

@@ -40,6 +40,38 @@ fixed adamw:0.03:cosine:skip=2 "$work/half"
 holds "$work/half/evaluation.json" 'all(abs(x - 2) < 1e-9 for t in r["tasks"] for x in t["contestants"][0]["speedup"]["value"])'
 holds "$work/half/evaluation.json" 'r["groups"][0]["contestants"][0]["tasks_won"][0] == 1'
 
+# a planted leak: test sentences that are those of validation; and the same without it
+python3 - "$work" <<'P'
+import os, random, sys
+random.seed(1)
+def write(path, n):
+    with open(path, "w") as f:
+        for _ in range(n):
+            label = random.randrange(2)
+            words = ["good" if label else "bad"] * random.randrange(3) + random.choices("abcdefghij", k=5)
+            random.shuffle(words)
+            f.write("%d\t%s\n" % (label, " ".join(words)))
+for name in "clean", "leak":
+    d = os.path.join(sys.argv[1], name)
+    os.mkdir(d)
+    for split, n in ("train", 400), ("dev", 70), ("test", 70):
+        write(os.path.join(d, split + ".txt"), n)
+os.replace(os.path.join(d, "dev.txt"), os.path.join(d, "test.txt"))
+with open(os.path.join(d, "test.txt")) as f, open(os.path.join(d, "dev.txt"), "w") as g:
+    g.write(f.read())
+P
+cat >"$work/sentences.yaml" <<'Y'
+tasks: [{family: sentences, outer_steps: 4, inner_per_outer: 10, length: 8, batch_size: 16, hidden: 8, embedding: 8}]
+Y
+for data in clean leak; do
+    "$cox" eval "$work/sentences.yaml" --contestant nesterov:0.1 --baseline adamw:0.01 --out "$work/$data-eval" -j 1 \
+        --set data.sentences="$work/$data" --seeds 2 $alone >"$work/log" 2>&1 || fail "eval $data: $(tail -5 "$work/log")"
+    [ $data = leak ] && { grep -q "WARNING.*seem to be the same data" "$work/log" || fail "the leak was not seen"; }
+    [ $data = clean ] && { grep -q "WARNING" "$work/log" && fail "a warning without a leak"; }
+done
+holds "$work/leak-eval/evaluation.json" 'len(r["warnings"]) == 1 and r["tasks"][0]["same_splits"] and abs(r["tasks"][0]["contestants"][0]["gap"][0]) < 1e-9'
+holds "$work/clean-eval/evaluation.json" 'r["warnings"] == [] and abs(r["tasks"][0]["contestants"][0]["gap"][0]) > 1e-4'
+
 # stopped (exit 75), killed with all its ranks, a rank killed: the same command goes on
 suite="$suite --set tasks.0.inner_per_outer=2000"
 bytes() { stat -c %s "$work/cut/trials.bin" 2>/dev/null || echo 0; }

@@ -1,6 +1,7 @@
 /* Family gpt2: what it has that text has not. */
 #include "tests/test.h"
 
+#include "data/bpe.h"
 #include "tasks/transformer.h"
 #include "tests/tasks/corpus_files.h"
 
@@ -159,12 +160,45 @@ static void test_faults(void **state) {
            "data.gpt2");
 }
 
+/* A vocabulary from a file must be the one that the network is made for. */
+static void test_tokenizer(void **state) {
+    (void)state;
+    char text[2000], path[300], keys[400];
+    cx_error err = {0};
+    cx_bpe *bpe;
+    cx_config c;
+    cx_data_store *s;
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = "(ABAB) {abc} abc\n"[i % 17];
+    assert_ok(cx_bpe_learn((const unsigned char *)text, sizeof text, 262, &bpe, &err));
+    assert_int_equal(cx_bpe_entries(bpe), 262);
+    (void)snprintf(path, sizeof path, "%s/v.bpe", folder);
+    assert_ok(cx_bpe_write(bpe, path, &err));
+    cx_bpe_free(bpe);
+    (void)snprintf(keys, sizeof keys, ", gpt2_tokenizer: '%s'", path);
+    static const char *const entry =
+        "  - {family: gpt2, outer_steps: 4, context: 8, width: 8, heads: 2, layers: 1%s}";
+    char yaml[300];
+    (void)snprintf(yaml, sizeof yaml, entry, "");
+    refuse(keys, yaml, "vocabulary: 262 is right");
+    (void)snprintf(yaml, sizeof yaml, entry, ", vocabulary: 262");
+    configure(&c, "", keys, yaml);
+    assert_ok(cx_data_store_open(&c, &s, &err));
+    cx_task_spec spec = small(6);
+    set(&spec, "vocabulary", 262);
+    live l = make_live(&spec, &c, s);
+    assert_int_equal(tensor_of(&l, "wte.weight")->shape.dim[0], 262);
+    assert_true(fabs(cx_task_evaluate(l.task, l.block, CX_SPLIT_TEST, 0, NULL) - log(262)) < 0.3);
+    drop_live(&l);
+    cx_data_store_close(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_held_out),  cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_network),   cmocka_unit_test(test_learns_from_the_training_split),
         cmocka_unit_test(test_same_bits), cmocka_unit_test(test_identity),
-        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_faults),    cmocka_unit_test(test_tokenizer),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

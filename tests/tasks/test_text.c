@@ -1,6 +1,8 @@
 /* Family text: which tokens each split's windows have, and that it learns. */
 #include "tests/test.h"
 
+#include "data/corpus.h"
+#include "tasks/family.h"
 #include "tests/tasks/corpus_files.h"
 
 /* Splits of distinct bytes: a byte says which split, and where in it. */
@@ -215,6 +217,46 @@ static void test_evaluation_changes_nothing(void **state) {
     drop_live(&plain);
 }
 
+/* A vocabulary of byte pairs: learned from the training split, one corpus for each, and
+ * bits per byte that do not depend on how many bytes a token has. */
+static void test_learned_vocabulary(void **state) {
+    (void)state;
+    char path[300], text[3000];
+    cx_config c;
+    cx_data_store *s;
+    cx_error err = {0};
+    (void)snprintf(path, sizeof path, "%s/words", folder);
+    assert_ok(cx_file_make_dirs(path, &err));
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = "the cat sat on the mat and so on\n"[i % 33];
+    put_text(path, "w.train.txt", text, sizeof text);
+    put_text(path, "w.valid.txt", "zzzz zzzz zzzz zzzz the\n",
+             24); /* pairs that it must not learn */
+    put_text(path, "w.test.txt", text, 330);
+    configure(&c, path, ", context: 4, tokens: 16, vocabulary: [256, 270]");
+    assert_ok(cx_data_store_open(&c, &s, &err));
+    cx_task_spec spec = small(11, 4, 4);
+    set(&spec, "vocabulary", 270);
+    live l = make_live(&spec, &c, s);
+    assert_int_equal(tensor_of(&l, "head.weight")->shape.dim[0], 270);
+    const cx_corpus *corpus = cx_data_store_get(s, &cx_family_text, "270");
+    assert_non_null(corpus);
+    assert_non_null(cx_data_store_get(s, &cx_family_text, "256"));
+    assert_int_equal(cx_corpus_bytes(corpus, CX_SPLIT_VALIDATION), 24);
+    assert_true(cx_corpus_tokens(corpus, CX_SPLIT_TEST) < 200);
+    assert_true(cx_corpus_tokens(corpus, CX_SPLIT_VALIDATION) >= 20); /* zz is no token */
+    for (int split = 0; split < 3; split++) {
+        double metric[CX_TASK_METRICS];
+        double loss = cx_task_evaluate(l.task, l.block, (cx_split)split, 0, metric);
+        double bits = loss * (double)cx_corpus_tokens(corpus, split) / log(2) /
+                      (double)cx_corpus_bytes(corpus, split);
+        assert_true(fabs(metric[1] - bits) < 1e-12);
+        assert_true(split == CX_SPLIT_VALIDATION || metric[1] < 0.7 * loss / log(2));
+    }
+    drop_live(&l);
+    cx_data_store_close(s);
+}
+
 /* --- learning --- */
 
 static void test_learns(void **state) {
@@ -296,6 +338,7 @@ int main(void) {
         cmocka_unit_test(test_last_window_is_shorter),
         cmocka_unit_test(test_bounds_of_evaluation),
         cmocka_unit_test(test_evaluation_changes_nothing),
+        cmocka_unit_test(test_learned_vocabulary),
         cmocka_unit_test(test_learns),
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_identity),
