@@ -10,10 +10,11 @@
  * sample is lost and a single one gives a frame; periodic Hann window w; power
  * |DFT|^2 / sum(w^2) at the least power of two that is twice the window or more (white
  * noise of variance v has mean power v in every bin); triangular filters; natural log of
- * (filtered power + 1e-4: what lies 40 dB below the recording's mean power is silence). The
- * filters' corners are equally spaced on HTK's mel scale, mel(f) = 2595 log10(1 + f / 700), from 20
- * Hz to half the sample rate; the triangles are straight over frequency in Hz, with peak 1
- * (librosa: htk=True, norm=None). */
+ * (filtered power + 1e-4). What lies 40 dB below a recording's mean power is silence.
+ *
+ * The filters' corners are equally spaced on HTK's mel scale, mel(f) =
+ * 2595 log10(1 + f / 700), from 20 Hz to half the sample rate; the triangles are straight
+ * over frequency in Hz, with peak 1 (librosa: htk=True, norm=None). */
 #ifndef CX_DATA_AUDIO_H
 #define CX_DATA_AUDIO_H
 
