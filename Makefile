@@ -123,14 +123,15 @@ format:
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib \
-	    $(DESTDIR)$(PREFIX)/share/coxswain/configs/eval
+	    $(DESTDIR)$(PREFIX)/share/coxswain/configs/eval $(DESTDIR)$(PREFIX)/share/coxswain/slurm
 	install -m 755 $(BUILD)/coxswain $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 $(BUILD)/libcoxswain.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 $(BUILD)/libcoxswain.so $(DESTDIR)$(PREFIX)/lib/
 	install -m 644 configs/*.yaml $(DESTDIR)$(PREFIX)/share/coxswain/configs/
 	install -m 644 configs/eval/*.yaml $(DESTDIR)$(PREFIX)/share/coxswain/configs/eval/
+	install -m 644 slurm/* $(DESTDIR)$(PREFIX)/share/coxswain/slurm/
 
 clean:
 	rm -rf $(BUILD)
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)

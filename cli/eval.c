@@ -24,6 +24,8 @@ static const cx_option options[] = {
     {"--json", NULL, "the results as one JSON object"},
     {"--resume", NULL, "go on with DIR (it always does)"},
     {"-j", "N", "ranks to start (default: Slurm's tasks, else the cores)"},
+    {"--launcher", "NAME", "what starts ranks: mpirun (default), or srun inside a Slurm job"},
+    {"--time-left", "SECONDS", "stop in good order before so many seconds have passed"},
     {NULL, NULL, NULL}};
 const cx_syntax cx_eval_syntax = {
     "eval",
@@ -45,12 +47,17 @@ int cx_eval_first_instance(const cx_args *args, uint64_t *first, cx_error *err) 
     return rc;
 }
 
+/* Results are on disk as they come: seconds are enough for what is left to do. */
+static bool stop_asked(void *unused) {
+    return cx_launch_stop_asked(unused) || cx_launch_time_left() < 3;
+}
+
 cx_farm_options cx_eval_farm(cx_session *s) {
     return (cx_farm_options){.transport = s->transport,
                              .config_hash = s->config_hash,
                              .idle = s->idle,
                              .idle_context = s,
-                             .should_stop = cx_launch_stop_asked};
+                             .should_stop = stop_asked};
 }
 
 int cx_eval_policy_count(const cx_config *config, size_t *count, cx_error *err) {

@@ -209,7 +209,7 @@ static int plan_keeping(const run *r, const cx_args *args, cx_control_keep *keep
     if (cx_args_has(args, "--every") && !keep->checkpoint)
         return cx_fail(err, CX_EUSAGE, "--every wants --checkpoint FILE");
     if (keep->checkpoint) {
-        cx_launch_catch_signals(true);
+        cx_launch_catch_signals();
         keep->should_stop = cx_launch_stop_asked;
     }
     return cx_args_real(args, "--every", 0, 1e6, r->config.checkpoint.every_seconds, &keep->every,

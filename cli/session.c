@@ -43,7 +43,7 @@ static int coordinate(cx_session *s, const cx_session_plan *plan, const cx_args 
 
 static int run_rank(cx_session *s, const cx_session_plan *plan, const cx_args *args,
                     cx_error *err) {
-    cx_launch_catch_signals(s->transport->rank == 0);
+    cx_launch_catch_signals();
     if (s->transport->rank == 0) {
         int bad = plan->check ? plan->check(s, args, err) : CX_OK;
         if (bad)
@@ -52,7 +52,7 @@ static int run_rank(cx_session *s, const cx_session_plan *plan, const cx_args *a
     }
     int rc = open_worker(s, s->transport, err);
     if (!rc)
-        rc = cx_worker_run(s->worker, err);
+        rc = cx_worker_run(s->worker, cx_launch_stop_asked, NULL, err);
     if (rc) { /* rank 0 waits for this worker: it has to hear */
         cx_msg_failed failed;
         memset(&failed, 0, sizeof failed);
@@ -72,7 +72,7 @@ void cx_session_dismiss(cx_session *s) {
 
 static int run_alone(cx_session *s, const cx_session_plan *plan, const cx_args *args,
                      cx_error *err) {
-    cx_launch_catch_signals(true);
+    cx_launch_catch_signals();
     if (!s->transport) { /* not even started as one rank of MPI */
         int rc = cx_loopback_create(s->ends, err);
         if (rc)
@@ -115,7 +115,13 @@ static int launch(const cx_session_plan *plan, const cx_args *args, int ranks, i
                      plan->progress ? plan->progress : "");
     if (rc)
         return cx_cli_fail(plan->syntax->command, err);
-    return cx_launch(ranks, argc, argv, plan->progress ? progress : NULL);
+    cx_launch_plan l = {.ranks = ranks,
+                        .argc = argc,
+                        .argv = argv,
+                        .dir = cx_args_value(args, "--out"),
+                        .progress = plan->progress ? progress : NULL};
+    rc = cx_launch_by(cx_args_value(args, "--launcher"), &l.srun, err);
+    return rc ? cx_cli_fail(plan->syntax->command, err) : cx_launch(&l);
 }
 
 static int load(cx_session *s, const cx_session_plan *plan, const cx_args *args, cx_error *err) {
@@ -126,12 +132,22 @@ static int load(cx_session *s, const cx_session_plan *plan, const cx_args *args,
     return rc ? rc : cx_config_write(&s->config, schemas, n, &s->yaml, err);
 }
 
+static int take_time_left(const cx_args *args, cx_error *err) {
+    long long left;
+    if (!cx_args_value(args, "--time-left"))
+        return CX_OK;
+    int rc = cx_args_int(args, "--time-left", 0, 1LL << 40, 0, &left, err);
+    if (!rc)
+        cx_launch_set_time_left((double)left);
+    return rc;
+}
+
 int cx_session_main(const cx_session_plan *plan, int argc, char **argv) {
     cx_error err = {0};
     cx_args args;
     bool done = false, is_rank = cx_launch_is_rank();
     if (is_rank) /* before anything else: mpirun passes signals on from its start */
-        cx_launch_catch_signals(true);
+        cx_launch_catch_signals();
     long long ranks = 1;
     int status;
     cx_session *s = calloc(1, sizeof *s);
@@ -146,6 +162,8 @@ int cx_session_main(const cx_session_plan *plan, int argc, char **argv) {
     if (!rc && !done)
         rc = cx_args_int(&args, "-j", 1, 1000000, cx_launch_default_ranks(), &ranks, &err);
     if (!rc && !done)
+        rc = take_time_left(&args, &err);
+    if (!rc && !done)
         rc = load(s, plan, &args, &err);
     if (!rc && !done && !is_rank)
         rc = check_first(s, plan, &args, &err);
@@ -156,6 +174,8 @@ int cx_session_main(const cx_session_plan *plan, int argc, char **argv) {
     }
     if (!rc && !done) {
         s->config_hash = cx_hash(s->yaml, strlen(s->yaml), 0);
+        if (is_rank)
+            cx_launch_clean_node();
         if (is_rank)
             rc = cx_mpi_open(&argc, &argv, &s->transport, &err);
         if (!rc && is_rank && s->transport->rank == 0)

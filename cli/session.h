@@ -24,7 +24,7 @@ typedef struct {
 } cx_session;
 
 typedef struct {
-    const cx_syntax *syntax; /* with --out, --set and -j */
+    const cx_syntax *syntax; /* with --out, --set, -j, --launcher, --time-left */
     /* What the arguments change in the configuration that was read; may be NULL. */
     int (*adapt)(cx_config *config, const cx_args *args, cx_error *err);
     /* Checks what can be checked before ranks are started; may be NULL. */

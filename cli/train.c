@@ -1,6 +1,7 @@
 /* coxswain train CONFIG --out DIR: a meta-training. */
 #include "cli/command.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "cli/session.h"
 #include "coordinator/coordinator.h"
@@ -12,11 +13,13 @@ static const cx_option options[] = {
     {"--resume", NULL, "go on from the newest whole checkpoint in DIR"},
     {"--set", "KEY=VALUE", "override a key of the configuration; may be repeated"},
     {"-j", "N", "ranks to start (default: Slurm's tasks, else the cores); 1: one process"},
+    {"--launcher", "NAME", "what starts ranks: mpirun (default), or srun inside a Slurm job"},
+    {"--time-left", "SECONDS", "stop in good order before so many seconds have passed"},
     {"--json", NULL, "the closing summary as one JSON object"},
     {NULL, NULL, NULL}};
 static const cx_syntax syntax = {
     "train",
-    "CONFIG --out DIR [--resume] [--set KEY=VALUE]... [-j N]",
+    "CONFIG --out DIR [--resume] [--set KEY=VALUE]... [-j N] [--time-left SECONDS]",
     "Meta-trains a policy on the task distribution of CONFIG (YAML). Exit: 0 done, 1 failed,\n"
     "2 wrong use, configuration or data, 75 stopped in good order (resume with --resume).",
     options,
@@ -56,6 +59,9 @@ static int coordinate(cx_session *s, const cx_args *args, cx_error *err) {
                                 .say = cx_session_say,
                                 .say_context = s,
                                 .say_interval = s->terminal ? 0.5 : 10};
+    double left = cx_launch_time_left();
+    if (isfinite(left)) /* passed already: the next moment */
+        o.deadline = cx_clock_now() + fmax(left, 1e-3);
     cx_run_summary summary;
     int rc = cx_coordinate(&o, &summary, err);
     if (!rc)

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,7 @@ int cx_coordinator_save(coordinator *c, cx_error *err) {
     void *learner = NULL;
     size_t learner_size = 0;
     run_part run;
+    double began = cx_clock_now();
     memset(&run, 0, sizeof run);
     run.version = RUN_PART_VERSION;
     int rc = cx_lines_sync(c->dir.metrics, err);
@@ -102,7 +104,9 @@ int cx_coordinator_save(coordinator *c, cx_error *err) {
     free(learner);
     free(episodes.data);
     c->last_checkpoint = cx_clock_now();
+    c->longest_save = fmax(c->longest_save, c->last_checkpoint - began);
     c->checkpoint_version = c->counters.version;
+    c->checkpoint_episodes = c->counters.episodes;
     return rc;
 }
 
@@ -208,6 +212,7 @@ int cx_coordinator_restore(coordinator *c, cx_error *err) {
     if (rc)
         return rc;
     c->checkpoint_version = c->counters.version;
+    c->checkpoint_episodes = c->counters.episodes;
     if (found) { /* a kill after DONE may have left an older policy file, or none */
         rc = cx_coordinator_write_policy(c, err);
         if (rc)

@@ -164,6 +164,9 @@ static int handle(coordinator *c, int from, const void *data, size_t size, cx_er
         return on_sweep(c, from, body, err);
     case CX_MSG_FAILED:
         return on_failed(c, from, body, err);
+    case CX_MSG_SIGNAL:
+        c->told = true;
+        return CX_OK;
     case CX_MSG_BYE:
         c->worker[from - 1].gone = true;
         c->worker[from - 1].time = ((const cx_msg_bye *)body)->time;
@@ -239,6 +242,7 @@ static int begin_update(coordinator *c, cx_error *err) {
             rc = cx_learner_add(c->learner, list[i], err);
     }
     free(list);
+    c->update_began = cx_clock_now();
     if (!rc)
         rc = cx_learner_begin(c->learner, err);
     c->learning = !rc;
@@ -253,6 +257,7 @@ static void publish(coordinator *c) {
 
 static int end_update(coordinator *c, cx_error *err) {
     c->learning = false;
+    c->longest_update = fmax(c->longest_update, cx_clock_now() - c->update_began);
     publish(c);
     c->counters.version = cx_learner_version(c->learner);
     cx_dispatch_set_version(c->dispatch, c->counters.version);
@@ -323,7 +328,11 @@ static int idle(coordinator *c, double *pause, cx_error *err) {
 
 static bool asked_to_stop(coordinator *c) {
     char path[600];
-    if (c->o->should_stop && c->o->should_stop(c->o->stop_context))
+    if (c->told || (c->o->should_stop && c->o->should_stop(c->o->stop_context)))
+        return true;
+    /* half as long again as the slowest ones so far, and a little for what is not measured */
+    double need = 1.5 * (c->longest_update + c->longest_save) + 1;
+    if (c->o->deadline > 0 && cx_clock_now() + need > c->o->deadline)
         return true;
     return cx_path(path, sizeof path, NULL, "%s/stop", c->dir.path) == CX_OK &&
            cx_file_exists(path);
@@ -334,6 +343,18 @@ static void remove_stop_file(const coordinator *c) {
     char path[600];
     if (cx_path(path, sizeof path, NULL, "%s/stop", c->dir.path) == CX_OK)
         (void)cx_file_remove_all(path, NULL);
+}
+
+/* In good order: finished episodes that no update has consumed are kept, too. */
+static int stop(coordinator *c, cx_error *err) {
+    bool saved = c->checkpoint_version == c->counters.version && c->counters.version > 0 &&
+                 c->checkpoint_episodes == c->counters.episodes;
+    int rc = saved ? CX_OK : cx_coordinator_save(c, err);
+    if (rc)
+        return rc;
+    remove_stop_file(c);
+    return cx_fail(err, CX_ESTOPPED, "stopped after update %llu, with a checkpoint",
+                   (unsigned long long)c->counters.version);
 }
 
 static int loop(coordinator *c, cx_error *err) {
@@ -351,17 +372,8 @@ static int loop(coordinator *c, cx_error *err) {
         double now = cx_clock_now();
         if (!c->learning && now - last_asked > 0.1) {
             last_asked = now;
-            if (asked_to_stop(c)) {
-                rc = c->checkpoint_version == c->counters.version && c->counters.version > 0
-                         ? CX_OK
-                         : cx_coordinator_save(c, err);
-                if (!rc)
-                    remove_stop_file(c);
-                return rc ? rc
-                          : cx_fail(err, CX_ESTOPPED,
-                                    "stopped after update %llu, with a checkpoint",
-                                    (unsigned long long)c->counters.version);
-            }
+            if (asked_to_stop(c))
+                return stop(c, err);
         }
         if (did)
             pause = 50e-6;
@@ -371,12 +383,13 @@ static int loop(coordinator *c, cx_error *err) {
     return CX_OK;
 }
 
-/* Tells all workers to stop and hears their last reports; gives up after a while. */
-static void stop_workers(coordinator *c) {
+/* Tells all workers to stop and hears their last reports; gives up after `patience`
+ * seconds: a worker looks for a STOP between outer steps, and these may be long. */
+static void stop_workers(coordinator *c, double patience) {
     cx_error ignored;
     for (int rank = 1; rank <= c->n_workers; rank++)
         (void)cx_message_send(c->transport, rank, CX_MSG_STOP, NULL, 0, NULL, 0, &ignored);
-    double end = cx_clock_now() + 60, pause = 50e-6;
+    double end = cx_clock_now() + patience, pause = 50e-6;
     for (;;) {
         int left = 0, from;
         void *data;
@@ -480,7 +493,7 @@ int cx_coordinate(const cx_coordinator_options *options, cx_run_summary *summary
     if (c->dispatch && c->started > 0)
         show(c, true);
     if (c->worker)
-        stop_workers(c);
+        stop_workers(c, rc == CX_ESTOPPED ? 5 : 60); /* whoever stops us may soon kill */
     summarize(c, summary);
     cx_dispatch_destroy(c->dispatch);
     cx_learner_destroy(c->learner);

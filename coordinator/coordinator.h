@@ -18,6 +18,9 @@ typedef struct {
     /* Asked often: should the run stop in good order? */
     bool (*should_stop)(void *context);
     void *stop_context;
+    /* cx_clock_now() at which all must be on disk, 0: none. The run stops in good order as
+     * long before it as one more update and a checkpoint may take, by what they took. */
+    double deadline;
     /* Text for people, where not NULL: live lines replace each other. */
     void (*say)(void *context, bool live, const char *line);
     void *say_context;

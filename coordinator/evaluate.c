@@ -226,10 +226,21 @@ static int open_records(const char *folder, cx_records **out, cx_error *err) {
     return rc ? rc : cx_records_open(path, trial_magic, cx_trial_result_ok, out, err);
 }
 
+/* A training's folder has a config.yaml of its own, which must stay. */
+static int refuse_run(const char *dir, cx_error *err) {
+    char path[600];
+    int rc = cx_path(path, sizeof path, err, "%s/metrics.jsonl", dir);
+    if (!rc && cx_file_exists(path))
+        rc = cx_fail(err, CX_EUSAGE, "%s is the folder of a training; give another --out", dir);
+    return rc;
+}
+
 static int open_folder(cx_evaluation_state *s, cx_error *err) {
     const cx_evaluation *e = s->e;
     char path[600];
-    int rc = cx_file_make_dirs(e->dir, err);
+    int rc = refuse_run(e->dir, err);
+    if (!rc)
+        rc = cx_file_make_dirs(e->dir, err);
     if (!rc)
         rc = cx_path(path, sizeof path, err, "%s/lock", e->dir);
     if (!rc)

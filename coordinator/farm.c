@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double stop_seconds = 30, ask_seconds = 0.1;
+/* patience with workers at the end, and where somebody waits for us to stop */
+static const double end_seconds = 30, stop_seconds = 5, ask_seconds = 0.1;
 
 typedef struct {
     bool ready, gone;
@@ -18,6 +19,8 @@ struct cx_farm {
     farm_worker *worker;
     int n_workers;
     double asked;
+    bool told; /* by a worker, that a signal asked for a stop */
+    bool stopping;
 };
 
 int cx_farm_create(const cx_farm_options *options, cx_farm **out, cx_error *err) {
@@ -49,6 +52,9 @@ static int handle(cx_farm *f, int from, const void *data, size_t size, cx_error 
         if (((const cx_msg_hello *)body)->config_hash != f->o.config_hash)
             return cx_fail(err, CX_ECONFIG, "rank %d has read another configuration", from);
         w->ready = true;
+        return CX_OK;
+    case CX_MSG_SIGNAL:
+        f->told = true;
         return CX_OK;
     case CX_MSG_BYE:
         w->gone = true;
@@ -112,10 +118,11 @@ static int idle(cx_farm *f, double *pause, cx_error *err) {
 
 static int ask(cx_farm *f, cx_error *err) {
     double now = cx_clock_now();
-    if (!f->o.should_stop || now - f->asked < ask_seconds)
+    if (now - f->asked < ask_seconds)
         return CX_OK;
     f->asked = now;
-    return f->o.should_stop(f->o.stop_context) ? cx_fail(err, CX_ESTOPPED, "stopped") : CX_OK;
+    f->stopping = f->told || (f->o.should_stop && f->o.should_stop(f->o.stop_context));
+    return f->stopping ? cx_fail(err, CX_ESTOPPED, "stopped") : CX_OK;
 }
 
 int cx_farm_run(cx_farm *f, const cx_farm_work *work, cx_error *err) {
@@ -142,7 +149,7 @@ int cx_farm_run(cx_farm *f, const cx_farm_work *work, cx_error *err) {
 
 static void stop_workers(cx_farm *f) {
     cx_error ignored;
-    double end = cx_clock_now() + stop_seconds, pause = 50e-6;
+    double end = cx_clock_now() + (f->stopping ? stop_seconds : end_seconds), pause = 50e-6;
     for (int rank = 1; rank <= f->n_workers; rank++)
         (void)cx_message_send(f->o.transport, rank, CX_MSG_STOP, NULL, 0, NULL, 0, &ignored);
     for (;;) {

@@ -32,10 +32,12 @@ typedef struct {
     int n_workers; /* workers are ranks 1 .. n_workers */
     worker_state *worker;
     uint64_t config_hash;
-    bool learning, stopping;
+    bool learning;
+    bool told; /* by a worker, that a signal asked for a stop */
     cx_progress progress;
     double cpu_before, started, last_said, last_checkpoint, last_update;
-    uint64_t checkpoint_version, episodes_at_update;
+    double update_began, longest_update, longest_save; /* seconds of wall time, the last two */
+    uint64_t checkpoint_version, checkpoint_episodes, episodes_at_update;
     cx_update_stats stats; /* of the last update */
     double last_reward, busy;
 } coordinator;

@@ -16,7 +16,8 @@ static bool folder_is_empty(const char *path) {
     int n = 0;
     for (struct dirent *e; (e = readdir(d)) != NULL;)
         n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
-             strcmp(e->d_name, "lock") != 0 && strcmp(e->d_name, "config.yaml.tmp") != 0;
+             strcmp(e->d_name, "lock") != 0 && strcmp(e->d_name, "config.yaml.tmp") != 0 &&
+             strncmp(e->d_name, "coxswain-exit-", 14) != 0; /* the launcher's */
     (void)closedir(d);
     return n == 0;
 }

@@ -1,7 +1,6 @@
 #include "workers/baseline.h"
 
 #include "base/clock.h"
-#include "workers/inner_run.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +21,8 @@ typedef struct {
     cx_task *task;
     cx_split split;
     int examples;
+    const cx_interrupt *interrupt;
+    bool stopped; /* by it */
     cx_inner_run *inner;
     cx_hyper hyper;
     int n;
@@ -42,6 +43,9 @@ static bool continue_run(sweep *s, sweep_run *r, double from, double to, int poi
         int at = (int)lround(first * pow(to / first, (double)i / points));
         if (at <= s->inner->steps_done)
             continue;
+        s->stopped |= s->interrupt && s->interrupt->asked(s->interrupt->context);
+        if (s->stopped)
+            return false;
         if (!cx_inner_run_advance(s->inner, at - s->inner->steps_done))
             return false;
         double loss = excess_loss(s);
@@ -82,7 +86,7 @@ static int run_lr(sweep *s, double lr, cx_error *err) {
         r->final_loss = r->curve.n ? r->curve.loss[r->curve.n - 1] : INFINITY;
         cx_snapshot_save(&r->state, s->inner);
     }
-    return CX_OK;
+    return s->stopped ? cx_fail(err, CX_ESTOPPED, "a baseline sweep was interrupted") : CX_OK;
 }
 
 static int best_index(const sweep *s) {
@@ -139,6 +143,8 @@ static int sweep_all(sweep *s, cx_baseline *out, cx_error *err) {
             continue_best(s, i);
         curve[curves++] = s->run[i].curve;
     }
+    if (s->stopped)
+        return cx_fail(err, CX_ESTOPPED, "a baseline sweep was interrupted");
     out->steps = s->task->inner_steps;
     out->n_runs = s->n;
     for (int i = 0; i < s->n; i++) {
@@ -150,7 +156,7 @@ static int sweep_all(sweep *s, cx_baseline *out, cx_error *err) {
 }
 
 int cx_baseline_run(const cx_config *config, cx_task *task, cx_split split, int examples,
-                    cx_baseline *out, cx_error *err) {
+                    const cx_interrupt *interrupt, cx_baseline *out, cx_error *err) {
     double start = cx_clock_now();
     memset(out, 0, sizeof *out);
     sweep *s = calloc(1, sizeof *s);
@@ -160,6 +166,7 @@ int cx_baseline_run(const cx_config *config, cx_task *task, cx_split split, int 
     s->task = task;
     s->split = split;
     s->examples = examples;
+    s->interrupt = interrupt;
     cx_rule_config rule;
     int rc = cx_rule_named("adam", &rule, &s->hyper, err);
     if (!rc)

@@ -6,11 +6,13 @@
 
 #include "policy/reward.h"
 #include "tasks/task.h"
+#include "workers/inner_run.h"
 
 /* Runs the sweep on `task`, measured on the first `examples` of `split` (rewards of a
  * training: validation; of a report: test), and fits the curve. A sweep in which every run diverged
- * is no error: best_loss is then +INFINITY and every finite loss earns the most. */
+ * is no error: best_loss is then +INFINITY and every finite loss earns the most.
+ * `interrupt` may be NULL; it is asked at each point of a curve. */
 int cx_baseline_run(const cx_config *config, cx_task *task, cx_split split, int examples,
-                    cx_baseline *out, cx_error *err);
+                    const cx_interrupt *interrupt, cx_baseline *out, cx_error *err);
 
 #endif

@@ -2,7 +2,6 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
-#include "workers/inner_run.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +29,7 @@ struct cx_episode_runner {
     double policy_seconds;
     cx_watch_function watch;
     void *watch_context;
+    cx_interrupt interrupt;
 };
 
 /* Everything of one episode while it runs. */
@@ -101,6 +101,14 @@ const cx_net *cx_episode_runner_net(const cx_episode_runner *r) {
 void cx_episode_runner_watch(cx_episode_runner *r, cx_watch_function watch, void *context) {
     r->watch = watch;
     r->watch_context = context;
+}
+
+void cx_episode_runner_interrupt(cx_episode_runner *r, cx_interrupt interrupt) {
+    r->interrupt = interrupt;
+}
+
+bool cx_episode_runner_interrupted(const cx_episode_runner *r) {
+    return r->interrupt.asked && r->interrupt.asked(r->interrupt.context);
 }
 
 double cx_episode_runner_policy_seconds(const cx_episode_runner *r) {
@@ -386,6 +394,8 @@ static int outer_steps(episode *e, cx_piece_function piece, void *context, cx_er
                 return rc;
             sent = k;
         }
+        if (cx_episode_runner_interrupted(e->r))
+            return cx_fail(err, CX_ESTOPPED, "an episode was interrupted");
     }
     if (piece && k > sent)
         return piece(context, e->t, sent, k - sent, err);

@@ -58,6 +58,10 @@ int cx_episode_runner_create(const cx_config *config, const cx_data_store *store
 void cx_episode_runner_destroy(cx_episode_runner *r);
 const cx_net *cx_episode_runner_net(const cx_episode_runner *r);
 void cx_episode_runner_watch(cx_episode_runner *r, cx_watch_function watch, void *context);
+/* Asked after each outer step; cx_episode_run then ends with CX_ESTOPPED. */
+void cx_episode_runner_interrupt(cx_episode_runner *r, cx_interrupt interrupt);
+/* Asks it: for other long work on the runner's tasks. */
+bool cx_episode_runner_interrupted(const cx_episode_runner *r);
 /* Seconds spent in the policy (observation, network, choice) since creation. */
 double cx_episode_runner_policy_seconds(const cx_episode_runner *r);
 

@@ -19,6 +19,12 @@ typedef struct {
     double gradient_norm; /* of the last step, before clipping */
 } cx_inner_run;
 
+/* Asked now and then amid a long job; true: the job is to end with CX_ESTOPPED. */
+typedef struct {
+    bool (*asked)(void *context);
+    void *context;
+} cx_interrupt;
+
 /* The task's initial weights are in the block at once. */
 int cx_inner_run_create(const cx_config *config, cx_task *task, const cx_rule_config *rule,
                         cx_inner_run **out, cx_error *err);

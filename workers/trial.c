@@ -8,6 +8,8 @@ typedef struct {
     const cx_config *config;
     const cx_trial_job *job;
     cx_trial_result *out;
+    const cx_episode_runner *runner;
+    bool stopped;     /* by the runner's interrupt */
     double train_sum; /* of the losses since the curve's last point */
     int train_count;
 } trial;
@@ -54,7 +56,7 @@ static void add_point(trial *t, double progress, double valid) {
 
 /* --- a rule --- */
 
-/* Steps [from, to) of n. False when it diverged. */
+/* Steps [from, to) of n. False when it diverged, or was stopped. */
 static bool train(trial *t, cx_inner_run *run, const cx_hyper *hyper, int from, int to, int n) {
     cx_hyper now = *hyper;
     int skip = (int)t->job->skip;
@@ -70,6 +72,8 @@ static bool train(trial *t, cx_inner_run *run, const cx_hyper *hyper, int from, 
         good = cx_inner_run_advance(run, 1);
         t->train_sum += run->train_loss;
         t->train_count++;
+        t->stopped = cx_episode_runner_interrupted(t->runner);
+        good &= !t->stopped;
     }
     t->out->seconds += cx_clock_cpu() - start;
     return good;
@@ -104,7 +108,7 @@ static int run_rule(trial *t, cx_task *task, cx_error *err) {
     if (good)
         measure(t, run);
     cx_inner_run_destroy(run);
-    return CX_OK;
+    return t->stopped ? cx_fail(err, CX_ESTOPPED, "a trial was interrupted") : CX_OK;
 }
 
 /* --- a policy, or a replay --- */
@@ -171,7 +175,7 @@ static int run_episode(trial *t, cx_episode_runner *runner, const cx_open_loop *
 int cx_trial_run(const cx_config *config, cx_episode_runner *runner, const cx_trial_job *job,
                  const cx_open_loop *replay, const float *policy, cx_trial_result *out,
                  cx_error *err) {
-    trial t = {.config = config, .job = job, .out = out};
+    trial t = {.config = config, .job = job, .out = out, .runner = runner};
     cx_task *task;
     no_values(out);
     int rc = cx_trial_check(job, err);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 enum { INBOX = 128 }; /* more than workers.prefetch can be */
+static const double look_seconds = 0.02;
 typedef struct {
     void *data;
     size_t size;
@@ -28,7 +29,55 @@ struct cx_worker {
     uint64_t episode; /* the one that runs */
     int n_inbox;
     letter inbox[INBOX];
+    bool (*told)(void *context); /* by a signal to stop the run; may be NULL */
+    void *told_context;
+    double looked;  /* at messages and `told`, amid a job */
+    bool passed_on; /* ... to the coordinator */
+    bool cut_short; /* the job that runs: by a STOP, or by `fault` */
+    cx_error fault; /* of the transport amid a job */
 };
+
+/* Takes everything that has arrived into the inbox. A STOP makes the assignments before
+ * it void: whoever sent it does not wait for them. */
+static int drain(cx_worker *w, cx_error *err) {
+    for (;;) {
+        letter l;
+        int from, rc = w->transport->receive(w->transport, &from, &l.data, &l.size, err);
+        if (rc || !l.data)
+            return rc;
+        if (cx_message_type(l.data, l.size) == CX_MSG_STOP) {
+            for (; w->n_inbox > 0; w->n_inbox--)
+                free(w->inbox[w->n_inbox - 1].data);
+        } else if (w->n_inbox == INBOX) {
+            free(l.data);
+            return cx_fail(err, CX_EFORMAT, "more than %d assignments at once", INBOX);
+        }
+        w->inbox[w->n_inbox++] = l;
+    }
+}
+
+static int pass_signal_on(cx_worker *w, cx_error *err) {
+    if (w->passed_on || !w->told || !w->told(w->told_context))
+        return CX_OK;
+    w->passed_on = true;
+    return cx_message_send(w->transport, 0, CX_MSG_SIGNAL, NULL, 0, NULL, 0, err);
+}
+
+/* A cx_interrupt: long jobs must not keep a whole run from stopping. */
+static bool amid_a_job(void *context) {
+    cx_worker *w = context;
+    double now = cx_clock_now();
+    if (!w->cut_short && now - w->looked < look_seconds)
+        return false;
+    w->looked = now;
+    int rc = drain(w, &w->fault);
+    if (!rc)
+        rc = pass_signal_on(w, &w->fault);
+    bool stop =
+        w->n_inbox > 0 && cx_message_type(w->inbox[0].data, w->inbox[0].size) == CX_MSG_STOP;
+    w->cut_short |= rc || stop;
+    return w->cut_short;
+}
 
 static int say_hello(cx_worker *w, uint64_t config_hash, cx_error *err) {
     cx_msg_hello hello;
@@ -52,6 +101,7 @@ int cx_worker_create(const cx_config *config, uint64_t config_hash, const cx_dat
     w->born = cx_clock_now();
     int rc = cx_episode_runner_create(config, store, &w->runner, err);
     if (!rc) {
+        cx_episode_runner_interrupt(w->runner, (cx_interrupt){amid_a_job, w});
         w->policy = calloc(cx_net_count(cx_episode_runner_net(w->runner)), sizeof(float));
         if (!w->policy)
             rc = cx_fail(err, CX_ENOMEM, "no memory for the policy");
@@ -91,8 +141,11 @@ static cx_worker_time worker_time(const cx_worker *w) {
     return t;
 }
 
-/* A job that cannot be done ends the run: the coordinator hears why. */
+/* A job that cannot be done ends the run: the coordinator hears why. One that was cut
+ * short is nothing that anybody waits for. */
 static int report_failure(cx_worker *w, uint64_t number, const cx_error *why, cx_error *err) {
+    if (w->cut_short)
+        return CX_OK;
     cx_msg_failed failed;
     memset(&failed, 0, sizeof failed);
     failed.number = number;
@@ -176,10 +229,11 @@ static int do_baseline(cx_worker *w, const void *body, cx_error *err) {
     out.instance = m.instance;
     double start = cx_clock_now();
     cx_task *task;
+    cx_interrupt interrupt = {amid_a_job, w};
     int rc = cx_episode_runner_task(w->runner, &m.spec, &task, &why);
     if (!rc)
         rc = cx_baseline_run(w->config, task, m.test ? CX_SPLIT_TEST : CX_SPLIT_VALIDATION,
-                             (int)m.examples, &out.baseline, &why);
+                             (int)m.examples, &interrupt, &out.baseline, &why);
     if (rc)
         return report_failure(w, m.instance, &why, err);
     w->baseline += cx_clock_now() - start;
@@ -276,25 +330,6 @@ static int handle(cx_worker *w, const void *data, size_t size, bool *stopped, cx
     }
 }
 
-/* Takes everything that has arrived into the inbox. A STOP makes the assignments before
- * it void: whoever sent it does not wait for them. */
-static int drain(cx_worker *w, cx_error *err) {
-    for (;;) {
-        letter l;
-        int from, rc = w->transport->receive(w->transport, &from, &l.data, &l.size, err);
-        if (rc || !l.data)
-            return rc;
-        if (cx_message_type(l.data, l.size) == CX_MSG_STOP) {
-            for (; w->n_inbox > 0; w->n_inbox--)
-                free(w->inbox[w->n_inbox - 1].data);
-        } else if (w->n_inbox == INBOX) {
-            free(l.data);
-            return cx_fail(err, CX_EFORMAT, "more than %d assignments at once", INBOX);
-        }
-        w->inbox[w->n_inbox++] = l;
-    }
-}
-
 int cx_worker_poll(cx_worker *w, bool *worked, bool *stopped, cx_error *err) {
     int rc = drain(w, err);
     *worked = !rc && w->n_inbox > 0;
@@ -303,17 +338,27 @@ int cx_worker_poll(cx_worker *w, bool *worked, bool *stopped, cx_error *err) {
     letter first = w->inbox[0];
     w->n_inbox--;
     memmove(&w->inbox[0], &w->inbox[1], (size_t)w->n_inbox * sizeof first);
+    w->cut_short = false;
     rc = handle(w, first.data, first.size, stopped, err);
     free(first.data);
+    if (!rc && w->fault.code != CX_OK) {
+        rc = w->fault.code;
+        if (err)
+            *err = w->fault;
+    }
     return rc;
 }
 
-int cx_worker_run(cx_worker *w, cx_error *err) {
+int cx_worker_run(cx_worker *w, bool (*told)(void *context), void *context, cx_error *err) {
     bool stopped = false;
     double pause = 50e-6;
+    w->told = told;
+    w->told_context = context;
     while (!stopped) {
         bool worked;
         int rc = cx_worker_poll(w, &worked, &stopped, err);
+        if (!rc && !stopped)
+            rc = pass_signal_on(w, err);
         if (rc)
             return rc;
         pause = worked ? 50e-6 : pause * 1.5;

@@ -15,7 +15,9 @@ void cx_worker_destroy(cx_worker *w);
  * becomes true after the coordinator's STOP. A job that cannot be done is reported to
  * the coordinator and is no error here. */
 int cx_worker_poll(cx_worker *w, bool *worked, bool *stopped, cx_error *err);
-/* Polls until STOP, sleeping while there is nothing to do. */
-int cx_worker_run(cx_worker *w, cx_error *err);
+/* Polls until STOP, sleeping while there is nothing to do. `told` (NULL: never) says
+ * whether a signal has asked this rank to stop: the coordinator is told, once. Amid a job
+ * that is looked at, and for a STOP, between outer steps or so: a STOP ends the job. */
+int cx_worker_run(cx_worker *w, bool (*told)(void *context), void *context, cx_error *err);
 
 #endif

@@ -17,14 +17,21 @@ void cx_picture_free(cx_picture *p) {
     memset(p, 0, sizeof *p);
 }
 
-/* Room for the pixels, or why there is none. */
-static int make_room(const char *name, double width, double height, cx_picture *p, cx_error *err) {
+static int check_size(const char *name, double width, double height, cx_error *err) {
     if (!(width >= 1 && height >= 1 && width <= CX_PICTURE_SIDE_MAX &&
           height <= CX_PICTURE_SIDE_MAX && width * height <= CX_PICTURE_PIXELS_MAX))
         return cx_fail(err, CX_EDATA,
                        "%s: a picture of %.0f x %.0f; sides of 1 to %d and at most %d million "
                        "pixels are right",
                        name, width, height, CX_PICTURE_SIDE_MAX, CX_PICTURE_PIXELS_MAX / 1000000);
+    return CX_OK;
+}
+
+/* Room for the pixels, or why there is none. */
+static int make_room(const char *name, double width, double height, cx_picture *p, cx_error *err) {
+    int rc = check_size(name, width, height, err);
+    if (rc)
+        return rc;
     p->width = (int)width;
     p->height = (int)height;
     p->rgb = malloc((size_t)p->width * (size_t)p->height * 3);
@@ -88,6 +95,10 @@ static int jpeg_pixels(jpeg *j) {
     struct jpeg_decompress_struct *info = &j->info;
     jpeg_mem_src(info, j->data, (unsigned long)j->size);
     (void)jpeg_read_header(info, TRUE);
+    /* in full, too: a progressive picture is kept whole while it is decoded */
+    int rc = check_size(j->name, info->image_width, info->image_height, j->err);
+    if (rc)
+        return rc;
     bool cmyk = info->jpeg_color_space == JCS_CMYK || info->jpeg_color_space == JCS_YCCK;
     info->out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
     unsigned shorter =
@@ -95,7 +106,7 @@ static int jpeg_pixels(jpeg *j) {
     info->scale_num = 1;
     info->scale_denom = (unsigned)scale_for((int)shorter, j->least);
     jpeg_calc_output_dimensions(info);
-    int rc = make_room(j->name, info->output_width, info->output_height, j->out, j->err);
+    rc = make_room(j->name, info->output_width, info->output_height, j->out, j->err);
     if (rc)
         return rc;
     (void)jpeg_start_decompress(info);

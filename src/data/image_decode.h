@@ -11,7 +11,7 @@
 
 enum {
     CX_PICTURE_SIDE_MAX = 65500,     /* JPEG's own bound */
-    CX_PICTURE_PIXELS_MAX = 1 << 27, /* of the decoded picture */
+    CX_PICTURE_PIXELS_MAX = 1 << 27, /* of a picture, before any scaling */
     CX_PICTURE_FILE_MAX = 1 << 30    /* bytes */
 };
 

@@ -104,6 +104,7 @@ static const struct {
     [CX_MSG_TRIED] = {"TRIED", sizeof(cx_msg_tried), tried_ok},
     [CX_MSG_FAILED] = {"FAILED", sizeof(cx_msg_failed), failed_ok},
     [CX_MSG_BYE] = {"BYE", sizeof(cx_msg_bye), no_extra},
+    [CX_MSG_SIGNAL] = {"SIGNAL", 0, no_extra},
 };
 
 const char *cx_message_name(cx_msg_type type) {

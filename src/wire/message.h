@@ -26,7 +26,8 @@
     X(CX_MSG_EVALUATED)  /* w -> c: cx_msg_evaluated */                                            \
     X(CX_MSG_TRIED)      /* w -> c: cx_msg_tried: a trial is done */                               \
     X(CX_MSG_FAILED)     /* w -> c: cx_msg_failed: the job cannot be done; ends the run */         \
-    X(CX_MSG_BYE)        /* w -> c: cx_msg_bye, the answer to STOP */
+    X(CX_MSG_BYE)        /* w -> c: cx_msg_bye, the answer to STOP */                              \
+    X(CX_MSG_SIGNAL)     /* w -> c: a signal asked this rank to stop the run; no body */
 
 typedef enum {
 #define X(name) name,

@@ -143,7 +143,7 @@ static void test_suites(void **state) {
         int entries;
     } suites[] = {{"configs/eval/smoke.yaml", false, 3},
                   {"configs/eval/in-distribution.yaml", false, 7},
-                  {"configs/eval/held-out.yaml", true, 3},
+                  {"configs/eval/held-out.yaml", true, 4},
                   {"configs/eval/stress.yaml", false, 6}};
     cx_error err;
     for (size_t i = 0; i < sizeof suites / sizeof suites[0]; i++) {

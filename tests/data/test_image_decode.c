@@ -308,6 +308,8 @@ static void test_faults(void **state) {
     expect_fault("broken JPEG");
     put_jpeg_of_size(65500, 65500);
     expect_fault("65500 x 65500");
+    assert_int_equal(cx_picture_read(path, 8, &(cx_picture){0}, &err), CX_EDATA);
+    assert_non_null(strstr(err.message, "65500 x 65500"));
     put_jpeg_of_size(24, 64); /* more rows than there are data */
     expect_fault("broken JPEG");
     assert_int_equal(remove(path), 0);

@@ -22,6 +22,17 @@ expect() {
     [ "$rc" = "$status" ] || fail "exit $rc instead of $status: $* :: $out"
     grep -q -- "$pattern" <<<"$out" || fail "no '$pattern' in what '$*' said: $out"
 }
+# figures FILE: what an evaluation.json says, without the times of this machine
+figures() {
+    python3 - "$1" <<'P'
+import json, sys
+def clean(x):
+    if isinstance(x, dict):
+        return {k: clean(v) for k, v in x.items() if "seconds" not in k and "in_time" not in k and k != "policy"}
+    return [clean(v) for v in x] if isinstance(x, list) else x
+print(json.dumps(clean(json.load(open(sys.argv[1])))))
+P
+}
 finish() {
     [ "$failures" = 0 ] && echo "ok"
     exit "$failures"

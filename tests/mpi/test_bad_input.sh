@@ -71,6 +71,7 @@ expect 2 "no checkpoint is whole" "$cox" train "$tiny" --out "$work/all" --resum
 expect 2 "tasks" timeout 30 "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/e" --rewards --tasks x -j 3
 expect 1 "not a folder" timeout 30 "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/short" --rewards --tasks 4 -j 3
 expect 1 "not a folder" timeout 30 "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/short" -j 3
+expect 2 "folder of a training" "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/run" -j 1
 expect 2 "either --policy" "$cox" eval "$tiny" --out "$work/e" -j 1
 expect 2 "either --policy" "$cox" eval "$tiny" --out "$work/e" -j 1 --policy "$work/run/policy.safetensors" --contestant adamw:0.1
 expect 2 "nonsense" "$cox" eval "$tiny" --out "$work/e" -j 1 --policy "$work/nonsense"

@@ -3,17 +3,6 @@
 # as fast, against one that is slowed down by half 2 x, a planted leak is found), does not depend
 # on the number of ranks, and loses nothing when it is stopped or killed.
 . "$(dirname "$0")/lib.sh"
-# what a file of results says, without the times of this machine
-figures() {
-    python3 - "$1" <<'P'
-import json, sys
-def clean(x):
-    if isinstance(x, dict):
-        return {k: clean(v) for k, v in x.items() if "seconds" not in k and "in_time" not in k and k != "policy"}
-    return [clean(v) for v in x] if isinstance(x, list) else x
-print(json.dumps(clean(json.load(open(sys.argv[1])))))
-P
-}
 # ask FILE EXPRESSION: a Python expression of the results r
 ask() { python3 -c 'import json, sys; r = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"; }
 holds() { [ "$(ask "$1" "$2")" = True ] || fail "$1: not so: $2"; }

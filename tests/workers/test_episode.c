@@ -41,7 +41,8 @@ static fixture *set_up_with(const char *extra) {
     assert_ok(cx_episode_runner_create(&f->config, f->store, &f->runner, &err));
     cx_task_sample(&f->config, 0, &f->spec);
     assert_ok(cx_episode_runner_task(f->runner, &f->spec, &f->task, &err));
-    assert_ok(cx_baseline_run(&f->config, f->task, CX_SPLIT_VALIDATION, 32, &f->baseline, &err));
+    assert_ok(
+        cx_baseline_run(&f->config, f->task, CX_SPLIT_VALIDATION, 32, NULL, &f->baseline, &err));
     const cx_net *net = cx_episode_runner_net(f->runner);
     f->policy = calloc(cx_net_count(net), sizeof(float));
     assert_non_null(f->policy);
@@ -83,7 +84,7 @@ static void test_baseline(void **state) {
     assert_true(cx_reward(&f->config, b, b->best_loss * 1.1, NULL) < 0);
     cx_error err;
     cx_baseline again;
-    assert_ok(cx_baseline_run(&f->config, f->task, CX_SPLIT_VALIDATION, 32, &again, &err));
+    assert_ok(cx_baseline_run(&f->config, f->task, CX_SPLIT_VALIDATION, 32, NULL, &again, &err));
     again.seconds = b->seconds;
     assert_memory_equal(&again, b, sizeof again);
     tear_down(f);
@@ -217,11 +218,51 @@ static void test_control(void **state) {
     tear_down(f);
 }
 
+static bool count_down(void *context) {
+    int *left = context;
+    return --*left < 0;
+}
+
+/* A job that is interrupted says so, and leaves nothing behind that the next one sees. */
+static void test_interrupt(void **state) {
+    (void)state;
+    fixture *f = set_up_with("");
+    cx_error err;
+    cx_episode_result before = run(f, CX_ACT_SAMPLE, 1, NULL, NULL, NULL), result;
+    cx_episode_job job = {
+        .episode = 1, .spec = f->spec, .baseline = &f->baseline, .acting = CX_ACT_SAMPLE};
+    int left = 2;
+    cx_episode_runner_interrupt(f->runner, (cx_interrupt){count_down, &left});
+    assert_int_equal(cx_episode_run(f->runner, &job, f->policy, NULL, NULL, &result, NULL, &err),
+                     CX_ESTOPPED);
+    assert_int_equal(left, -1); /* asked after each outer step, and not again */
+    cx_episode_runner_interrupt(f->runner, (cx_interrupt){NULL, NULL});
+    cx_episode_result after = run(f, CX_ACT_SAMPLE, 1, NULL, NULL, NULL);
+    assert_true(after.final_valid_loss == before.final_valid_loss && after.reward == before.reward);
+
+    cx_baseline b;
+    for (int n = 0; n < 60; n += 7) { /* amid the sweep, its extension, its continuation */
+        left = n;
+        cx_interrupt i = {count_down, &left};
+        int rc = cx_baseline_run(&f->config, f->task, CX_SPLIT_VALIDATION, 32, &i, &b, &err);
+        assert_int_equal(rc, left < 0 ? CX_ESTOPPED : CX_OK);
+        assert_true(n > 0 || rc == CX_ESTOPPED);
+    }
+    assert_ok(cx_baseline_run(&f->config, f->task, CX_SPLIT_VALIDATION, 32, NULL, &b, &err));
+    b.seconds = f->baseline.seconds;
+    assert_memory_equal(&b, &f->baseline, sizeof b);
+    tear_down(f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_baseline),  cmocka_unit_test(test_pieces_and_determinism),
-        cmocka_unit_test(test_acting),    cmocka_unit_test(test_divergence),
-        cmocka_unit_test(test_registers), cmocka_unit_test(test_control),
+        cmocka_unit_test(test_interrupt),
+        cmocka_unit_test(test_baseline),
+        cmocka_unit_test(test_pieces_and_determinism),
+        cmocka_unit_test(test_acting),
+        cmocka_unit_test(test_divergence),
+        cmocka_unit_test(test_registers),
+        cmocka_unit_test(test_control),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
