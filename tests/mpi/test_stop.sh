@@ -66,10 +66,7 @@ expect 0 "on 5 ranks" env SLURM_NTASKS=5 SLURM_TASKS_PER_NODE="2(x3),1" "$cox" c
 # shared memory of dead ranks: removed when old and mapped by nobody
 if [ -w /dev/shm ]; then
     mine=/dev/shm/vader_segment.$(hostname -s).$(id -u).test$$
-    touch -d '2 minutes ago' "$mine.0" "$mine.1"
-    touch "$mine.2"
-    printf 12345678 | dd of="$mine.1" conv=notrunc status=none
-    touch -d '2 minutes ago' "$mine.1"
+    printf 12345678 >"$mine.1"
     python3 -c 'import mmap, sys, time
 f = open(sys.argv[1], "r+b")
 m = mmap.mmap(f.fileno(), 8)
@@ -77,6 +74,8 @@ print("mapped", flush=True)
 time.sleep(60)' "$mine.1" >"$work/mapped" &
     pid=$!
     while [ ! -s "$work/mapped" ] && kill -0 $pid 2>/dev/null; do sleep 0.05; done
+    touch -d '2 minutes ago' "$mine.0" "$mine.1" # mapped before: another run here may look, too
+    touch "$mine.2"
     expect 0 "1 updates" "$cox" train "$tiny" --out "$work/shm" -j 2 --set updates=1
     [ ! -e "$mine.0" ] || fail "an orphan in /dev/shm was left"
     [ -e "$mine.1" ] || fail "a segment that is in use was removed"
