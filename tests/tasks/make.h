@@ -86,4 +86,30 @@ static inline void drop_live(live *l) {
     free(l->grads);
 }
 
+/* The same spec gives the same bits, whatever else was stepped and evaluated before; another
+ * seed gives other weights and other batches. `step` lies beyond the first epoch. */
+static inline void check_same_bits(const cx_task_spec *spec, const cx_config *config,
+                                   const cx_data_store *store, uint32_t step) {
+    live a = make_live(spec, config, store), b = make_live(spec, config, store);
+    size_t bytes = a.task->param_count * sizeof(float);
+    assert_memory_equal(a.block, b.block, a.task->state_count * sizeof(float));
+    double first = cx_task_step(a.task, a.block, a.grads, step);
+    for (uint32_t s = 0; s < step + 20; s += 7) /* over epochs, to and fro */
+        (void)cx_task_step(b.task, b.block, b.grads, s);
+    for (int s = 0; s < 3; s++)
+        (void)cx_task_evaluate(b.task, b.block, (cx_split)s, 0, NULL);
+    assert_memory_not_equal(a.grads, b.grads, bytes);
+    assert_true(cx_task_step(b.task, b.block, b.grads, step) == first);
+    assert_memory_equal(a.grads, b.grads, bytes);
+    cx_task_spec other = *spec;
+    other.seed++;
+    live c = make_live(&other, config, store);
+    assert_memory_not_equal(a.block, c.block, bytes);
+    memcpy(c.block, a.block, bytes);
+    assert_true(cx_task_step(c.task, c.block, c.grads, step) != first); /* other batches */
+    drop_live(&a);
+    drop_live(&b);
+    drop_live(&c);
+}
+
 #endif

@@ -182,23 +182,7 @@ static void test_same_bits(void **state) {
     (void)state;
     cx_task_spec spec = small("neumf", 13);
     set(&spec, "dropout", 0.3);
-    live a = make(&spec), b = make(&spec);
-    size_t bytes = a.task->state_count * sizeof(float);
-    assert_memory_equal(a.block, b.block, bytes);
-    for (uint32_t s = 0; s < 90; s++) /* into the second epoch */
-        (void)cx_task_step(a.task, a.block, a.grads, s);
-    (void)cx_task_evaluate(a.task, a.block, CX_SPLIT_TRAIN, 0, NULL);
-    double there = cx_task_step(a.task, a.block, a.grads, 77);
-    assert_true(there == cx_task_step(b.task, b.block, b.grads, 77)); /* without those before */
-    assert_memory_equal(a.grads, b.grads, a.task->param_count * sizeof(float));
-    spec.seed = 14;
-    live c = make(&spec);
-    assert_memory_not_equal(a.block, c.block, bytes);
-    memcpy(c.block, a.block, bytes);
-    assert_true(cx_task_step(c.task, c.block, c.grads, 77) != there);
-    drop_live(&a);
-    drop_live(&b);
-    drop_live(&c);
+    check_same_bits(&spec, &config, store, 77);
 }
 
 /* --- exact small cases --- */
