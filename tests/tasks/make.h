@@ -112,4 +112,28 @@ static inline void check_same_bits(const cx_task_spec *spec, const cx_config *co
     drop_live(&c);
 }
 
+/* Creating this task fails so, and the message has this word in it. */
+static inline void check_task_fault(const cx_task_spec *spec, const cx_config *config,
+                                    const cx_data_store *store, int code, const char *word) {
+    cx_error err = {0};
+    cx_task *task;
+    int rc = cx_task_create(spec, config, store, &task, &err);
+    if (rc != code || !strstr(err.message, word))
+        fail_msg("%d '%s', not %d with '%s'", rc, err.message, code, word);
+    assert_null(task);
+}
+
+/* Opening the data of a configuration (make_config) fails so. */
+static inline void check_store_fault(const char *more, const char *tasks, int code,
+                                     const char *word) {
+    cx_config config;
+    cx_data_store *store;
+    cx_error err = {0};
+    make_config(&config, more, tasks);
+    int rc = cx_data_store_open(&config, &store, &err);
+    if (rc != code || !strstr(err.message, word))
+        fail_msg("%d '%s', not %d with '%s'", rc, err.message, code, word);
+    assert_null(store);
+}
+
 #endif

@@ -454,12 +454,7 @@ static void test_lengths(void **state) {
 }
 
 static void expect_fault(const cx_task_spec *spec, int code, const char *word) {
-    cx_error err = {0};
-    cx_task *task;
-    assert_int_equal(cx_task_create(spec, &config, store, &task, &err), code);
-    assert_null(task);
-    if (!strstr(err.message, word))
-        fail_msg("'%s' does not name '%s'", err.message, word);
+    check_task_fault(spec, &config, store, code, word);
 }
 
 static void test_faults(void **state) {
@@ -491,19 +486,12 @@ static void test_faults(void **state) {
 }
 
 static void expect_store_fault(const char *row, int code, const char *word) {
-    cx_config c;
-    cx_data_store *s;
-    cx_error err = {0};
     char more[512], rows[512];
     (void)snprintf(more, sizeof more, "data: {fashion_mnist: %s, validation_examples: %d}", folder,
                    N_VALID);
     (void)snprintf(rows, sizeof rows, "  - {family: images, name: mine, outer_steps: 2, %s}\n",
                    row);
-    make_config(&c, more, rows);
-    assert_int_equal(cx_data_store_open(&c, &s, &err), code);
-    assert_null(s);
-    if (!strstr(err.message, word))
-        fail_msg("'%s' does not name '%s'", err.message, word);
+    check_store_fault(more, rows, code, word);
 }
 
 /* What cannot be trained is refused when the run starts, not when it is drawn. */

@@ -498,17 +498,10 @@ static void test_lengths(void **state) {
 }
 
 static void expect_store_fault(const char *path, const char *row, int code, const char *word) {
-    cx_config c;
-    cx_data_store *s;
-    cx_error err = {0};
     char more[512], rows[512];
     (void)snprintf(more, sizeof more, "data: {ncf: '%s'}", path);
     (void)snprintf(rows, sizeof rows, "  - {family: ncf, name: mine, outer_steps: 2%s}\n", row);
-    make_config(&c, more, rows);
-    assert_int_equal(cx_data_store_open(&c, &s, &err), code);
-    assert_null(s);
-    if (!strstr(err.message, word))
-        fail_msg("'%s' does not name '%s'", err.message, word);
+    check_store_fault(more, rows, code, word);
 }
 
 static void test_faults(void **state) {

@@ -501,12 +501,7 @@ static void test_lengths(void **state) {
 }
 
 static void expect_fault(const cx_task_spec *spec, int code, const char *word) {
-    cx_error err = {0};
-    cx_task *task;
-    assert_int_equal(cx_task_create(spec, &config, store, &task, &err), code);
-    assert_null(task);
-    if (!strstr(err.message, word))
-        fail_msg("'%s' does not name '%s'", err.message, word);
+    check_task_fault(spec, &config, store, code, word);
 }
 
 static void test_faults(void **state) {
@@ -530,17 +525,10 @@ static void test_faults(void **state) {
 }
 
 static void expect_store_fault(const char *data, const char *row, int code, const char *word) {
-    cx_config c;
-    cx_data_store *s;
-    cx_error err = {0};
     char rows[512];
     (void)snprintf(rows, sizeof rows, "  - {family: resnet, name: mine, outer_steps: 2, %s}\n",
                    row);
-    make_config(&c, data, rows);
-    assert_int_equal(cx_data_store_open(&c, &s, &err), code);
-    assert_null(s);
-    if (!strstr(err.message, word))
-        fail_msg("'%s' does not name '%s'", err.message, word);
+    check_store_fault(data, rows, code, word);
 }
 
 static void test_store_faults(void **state) {

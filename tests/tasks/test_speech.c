@@ -477,16 +477,9 @@ static void test_learns(void **state) {
 /* --- configurations --- */
 
 static void expect(const char *more, const char *row, int code, const char *word) {
-    cx_config c;
-    cx_data_store *s;
-    cx_error err = {0};
     char text[600];
     (void)snprintf(text, sizeof text, "data: {%s cache: %s/cache}", more, folder);
-    make_config(&c, text, row);
-    int rc = cx_data_store_open(&c, &s, &err);
-    if (rc != code || !strstr(err.message, word))
-        fail_msg("%d '%s', not %d with '%s'", rc, err.message, code, word);
-    assert_null(s);
+    check_store_fault(text, row, code, word);
 }
 
 static void test_faults(void **state) {
