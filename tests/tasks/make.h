@@ -86,6 +86,25 @@ static inline void drop_live(live *l) {
     free(l->grads);
 }
 
+/* Steps 0.. of Adam (beta2 0.99, for short runs), from zero moments. */
+static inline void adam(live *l, int steps, double lr) {
+    size_t n = l->task->param_count;
+    double *m = calloc(2 * n, sizeof *m), *v = m + n;
+    assert_non_null(m);
+    for (int s = 0; s < steps; s++) {
+        double loss = cx_task_step(l->task, l->block, l->grads, (uint32_t)s);
+        assert_true(isfinite(loss) && loss >= 0);
+        for (size_t i = 0; i < n; i++) {
+            double g = l->grads[i];
+            m[i] += 0.1 * (g - m[i]);
+            v[i] += 0.01 * (g * g - v[i]);
+            double mean = m[i] / (1 - pow(0.9, s + 1)), square = v[i] / (1 - pow(0.99, s + 1));
+            l->block[i] -= (float)(lr * mean / (sqrt(square) + 1e-8));
+        }
+    }
+    free(m);
+}
+
 /* The same spec gives the same bits, whatever else was stepped and evaluated before; another
  * seed gives other weights and other batches. `step` lies beyond the first epoch. */
 static inline void check_same_bits(const cx_task_spec *spec, const cx_config *config,

@@ -398,24 +398,6 @@ static void test_popularity(void **state) {
 /* --- learning --- */
 
 /* Adam in its plainest form. */
-static void adam(live *l, int steps, double lr) {
-    size_t n = l->task->param_count;
-    double *m = calloc(2 * n, sizeof *m), *v = m + n;
-    assert_non_null(m);
-    for (int s = 0; s < steps; s++) {
-        double loss = cx_task_step(l->task, l->block, l->grads, (uint32_t)s);
-        assert_true(isfinite(loss) && loss >= 0);
-        for (size_t i = 0; i < n; i++) {
-            double g = l->grads[i];
-            m[i] += 0.1 * (g - m[i]);
-            v[i] += 0.01 * (g * g - v[i]);
-            double mean = m[i] / (1 - pow(0.9, s + 1)), square = v[i] / (1 - pow(0.99, s + 1));
-            l->block[i] -= (float)(lr * mean / (sqrt(square) + 1e-8));
-        }
-    }
-    free(m);
-}
-
 /* Users of five tastes: an item of the user's own is among about 12 of 100 candidates, and
  * popularity does not know whose it is. */
 static void test_all_learn(void **state) {

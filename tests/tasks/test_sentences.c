@@ -282,20 +282,8 @@ static void test_bptt(void **state) {
 
 /* --- learning --- */
 
-static double adam(live *l, int steps, double lr) {
-    size_t n = l->task->param_count;
-    float *m = calloc(2 * n, sizeof *m), *v = m + n;
-    for (int s = 0; s < steps; s++) {
-        double loss = cx_task_step(l->task, l->block, l->grads, (uint32_t)s);
-        assert_true(isfinite(loss) && loss >= 0);
-        double c1 = 1 - pow(0.9, s + 1), c2 = 1 - pow(0.999, s + 1);
-        for (size_t i = 0; i < n; i++) {
-            m[i] = 0.9f * m[i] + 0.1f * l->grads[i];
-            v[i] = 0.999f * v[i] + 0.001f * l->grads[i] * l->grads[i];
-            l->block[i] -= (float)(lr * (m[i] / c1) / (sqrt(v[i] / c2) + 1e-8));
-        }
-    }
-    free(m);
+static double loss_after(live *l, int steps, double lr) {
+    adam(l, steps, lr);
     return cx_task_evaluate(l->task, l->block, CX_SPLIT_VALIDATION, 0, NULL);
 }
 
@@ -311,7 +299,7 @@ static void test_learns(void **state) {
             set(&spec, "min_count", 2); /* names say nothing about other sentences */
             live l = make(&spec);
             double before = cx_task_evaluate(l.task, l.block, CX_SPLIT_VALIDATION, 0, NULL);
-            double after = adam(&l, 400, 0.01);
+            double after = loss_after(&l, 400, 0.01);
             (void)cx_task_evaluate(l.task, l.block, CX_SPLIT_TEST, 0, metric);
             if (!(after < 0.5 * before && metric[0] > 0.9))
                 fail_msg("%s, %d layers: loss %g, then %g; accuracy %g", cx_recurrent_words[kind],
@@ -398,7 +386,7 @@ static void test_sst(void **state) {
     live l = make_live(&spec, &c, s);
     double before = cx_task_evaluate(l.task, l.block, CX_SPLIT_VALIDATION, 0, NULL);
     assert_true(fabs(before - log(5)) < 0.1);
-    double metric[CX_TASK_METRICS], after = adam(&l, 500, 3e-3);
+    double metric[CX_TASK_METRICS], after = loss_after(&l, 500, 3e-3);
     (void)cx_task_evaluate(l.task, l.block, CX_SPLIT_VALIDATION, 0, metric);
     /* the labels' shares alone give 1.573 and 26 % */
     if (!(after < 1.55 && metric[0] > 0.29))
