@@ -63,5 +63,5 @@ static void cell(const cx_acting_norms *w, int n, float *restrict gate, float *r
         h[i] = gate[3 * n + i] * cx_tanh(other[i] * g3[i] + b3[i]);
 }
 
-CX_TABLE_AT_LEVEL(cx_acting_kernels, cx_acting_kernels) = {
-    {.matvec = matvec, .apply_tanh = apply_tanh, .cell = cell}};
+CX_TABLE_AT_LEVEL(cx_acting_kernels,
+                  cx_acting_kernels) = {{.matvec = matvec, .apply_tanh = apply_tanh, .cell = cell}};
