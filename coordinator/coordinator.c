@@ -26,6 +26,7 @@ static int send_episode(coordinator *c, int rank, const cx_job *job, cx_error *e
     m.version = cx_learner_version(c->learner);
     cx_task_sample(c->config, job->instance, &m.spec);
     m.baseline = *cx_dispatch_find_baseline(c->dispatch, job->instance);
+    w->held += cx_task_gflop(&m.spec, c->config);
     const float *weights = NULL;
     if (w->version != m.version) {
         weights = c->published;
@@ -47,7 +48,18 @@ static int send_baseline(coordinator *c, int rank, const cx_job *job, bool *know
     *known = b != NULL;
     if (b)
         return cx_dispatch_baseline(c->dispatch, job->instance, b, err);
+    c->worker[rank - 1].held += cx_task_gflop(&m.spec, c->config) * cx_baseline_cost(c->config);
     return cx_message_send(c->transport, rank, CX_MSG_BASELINE, &m, sizeof m, NULL, 0, err);
+}
+
+/* A job behind another one waits for it, while some other worker might do it: a queue is for
+ * bridging the time in which the coordinator does not answer, and no longer. */
+static bool may_queue(const coordinator *c, const worker_state *w) {
+    if (w->assignments == 0)
+        return true;
+    if (c->gflop <= 0)
+        return false; /* nothing is known yet */
+    return w->held * c->gflop_seconds / c->gflop < 0.05 + 2 * c->longest_slice;
 }
 
 /* Fills the workers' queues in turn, so that all have one job before any has two. */
@@ -55,7 +67,7 @@ static int assign(coordinator *c, bool *did, cx_error *err) {
     for (int depth = 0; depth < c->config->workers.prefetch; depth++)
         for (int rank = 1; rank <= c->n_workers; rank++) {
             worker_state *w = &c->worker[rank - 1];
-            if (!w->ready || w->assignments != depth)
+            if (!w->ready || w->assignments != depth || !may_queue(c, w))
                 continue;
             cx_job job = cx_dispatch_next(c->dispatch);
             bool known = false;
@@ -110,6 +122,12 @@ static int on_piece(coordinator *c, const cx_msg_piece *m, const void *extra, si
     return cx_trajectory_unpack(*t, extra, extra_size, err);
 }
 
+static void answered(coordinator *c, int rank, const cx_worker_time *time, double gflop) {
+    worker_state *w = &c->worker[rank - 1];
+    w->time = *time;
+    w->held = --w->assignments > 0 ? fmax(0, w->held - gflop) : 0;
+}
+
 static int on_result(coordinator *c, int rank, const cx_msg_result *m, cx_error *err) {
     cx_trajectory **t = cx_dispatch_trajectory(c->dispatch, m->result.episode);
     if (!t || !*t || (*t)->result.steps != m->result.steps || !isfinite(m->result.reward))
@@ -123,14 +141,17 @@ static int on_result(coordinator *c, int rank, const cx_msg_result *m, cx_error 
     c->counters.episodes++;
     c->counters.diverged += diverged;
     cx_progress_add(&c->progress, m->result.reward, diverged);
-    c->worker[rank - 1].time = m->time;
-    c->worker[rank - 1].assignments--;
+    double gflop = cx_task_gflop(&m->result.spec, c->config);
+    c->gflop += gflop;
+    c->gflop_seconds += m->result.seconds;
+    answered(c, rank, &m->time, gflop);
     return cx_run_dir_episode(&c->dir, c->config, &m->result, err);
 }
 
 static int on_sweep(coordinator *c, int rank, const cx_msg_sweep *m, cx_error *err) {
-    c->worker[rank - 1].time = m->time;
-    c->worker[rank - 1].assignments--;
+    cx_task_spec spec;
+    cx_task_sample(c->config, m->instance, &spec);
+    answered(c, rank, &m->time, cx_task_gflop(&spec, c->config) * cx_baseline_cost(c->config));
     int rc = cx_baseline_cache_add(c->cache, &m->baseline, err);
     if (rc)
         return rc;
@@ -294,7 +315,9 @@ static int learn(coordinator *c, bool *did, cx_error *err) {
             return rc;
     }
     bool done = false;
+    double before = cx_clock_now();
     rc = cx_learner_advance(c->learner, &done, &c->stats, err);
+    c->longest_slice = fmax(c->longest_slice, cx_clock_now() - before);
     *did = true;
     if (!rc && done)
         rc = end_update(c, err);

@@ -12,6 +12,7 @@ typedef struct {
     bool ready;                       /* said HELLO */
     bool gone;                        /* said BYE */
     int assignments;                  /* sent and not answered */
+    double held;                      /* GFLOP of these */
     uint64_t version;                 /* newest weights that were sent */
     cx_worker_time time, time_before; /* newest report; that at the last metrics line */
 } worker_state;
@@ -40,6 +41,8 @@ typedef struct {
     uint64_t checkpoint_version, checkpoint_episodes, episodes_at_update;
     cx_update_stats stats; /* of the last update */
     double last_reward, busy, learner_seconds;
+    double longest_slice;        /* seconds, of the learner */
+    double gflop, gflop_seconds; /* of all episodes so far, and what they took */
 } coordinator;
 
 /* checkpoint.c */
