@@ -14,6 +14,9 @@
     X(episodes) /* finished so far */                                                              \
     X(episodes_per_second)                                                                         \
     X(workers)                                                                                     \
+    X(workers_lost)                                                                                \
+    X(workers_late)                                                                                \
+    X(reissued)     /* episodes */                                                                 \
     X(workers_busy) /* share */                                                                    \
     X(baselines)                                                                                   \
     X(learner_seconds)                                                                             \
