@@ -30,19 +30,9 @@
     X(NOISE, "noise", NULL, 0, 100, 1, false, "noise-to-signal ratio of the first gradient at average curvature")
 /* clang-format on */
 
-enum {
-#define X(id, ...) id,
-    NQM_PARAMS(X)
-#undef X
-        N_PARAMS
-};
+enum { NQM_PARAMS(CX_PARAM_ENUM) N_PARAMS };
 
-static const cx_param_schema params[] = {
-#define X(id, name, words, low, high, fallback, whole, help)                                       \
-    {name, words, low, high, fallback, whole, help},
-    NQM_PARAMS(X)
-#undef X
-};
+static const cx_param_schema params[] = {NQM_PARAMS(CX_PARAM_ROW)};
 
 const cx_family_schema cx_family_nqm_schema = {
     "nqm", "noisy quadratic with a random optimum and diagonal curvature", N_PARAMS, params};
