@@ -8,8 +8,8 @@
 
 void cx_launch_news_write(const char *path, const cx_launch_news *news) {
     char text[128 + 72 * CX_LAUNCH_HOSTS_MAX];
-    int n = snprintf(text, sizeof text, "%d %lld %s\n", news->status, (long long)news->pid,
-                     news->host);
+    int n =
+        snprintf(text, sizeof text, "%d %lld %s\n", news->status, (long long)news->pid, news->host);
     for (int i = 0; i < news->n_lost; i++)
         n += snprintf(text + n, sizeof text - (size_t)n, "lost %s\n", news->lost[i]);
     (void)cx_file_replace(path, text, (size_t)n, NULL);

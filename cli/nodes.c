@@ -96,9 +96,9 @@ int cx_nodes_rest(const cx_nodes *nodes, bool with_tasks, char *list, size_t siz
             out++;
             continue;
         }
-        int n = with_tasks ? snprintf(word, sizeof word, "%s%s:%d", at ? "," : "", node->name,
-                                      node->tasks)
-                           : snprintf(word, sizeof word, "%s%s", at ? "," : "", node->name);
+        int n = with_tasks
+                    ? snprintf(word, sizeof word, "%s%s:%d", at ? "," : "", node->name, node->tasks)
+                    : snprintf(word, sizeof word, "%s%s", at ? "," : "", node->name);
         if (at + (size_t)n >= size)
             return 0;
         memcpy(list + at, word, (size_t)n + 1);

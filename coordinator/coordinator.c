@@ -21,7 +21,7 @@ static void say(const coordinator *c, bool live, const char *line) {
  * one has done first, are no mistake: nobody waits for them. */
 static int on_piece(coordinator *c, int rank, const cx_msg_piece *m, const void *extra,
                     size_t extra_size, cx_error *err) {
-    cx_trajectory **t = cx_watch_trajectory(c->watch, rank, m->episode);
+    cx_trajectory **t = cx_watch_trajectory(c->crew->watch, rank, m->episode);
     if (!t)
         return CX_OK;
     if (m->bytes != extra_size)
@@ -45,7 +45,7 @@ static int on_result(coordinator *c, int rank, const cx_msg_result *m, cx_error 
     cx_job job = {.kind = CX_JOB_EPISODE, .episode = m->result.episode};
     job.instance = job.episode / (uint64_t)c->config->episode.environment_reuse;
     c->worker[rank - 1].time = m->time;
-    bool held = cx_watch_answered(c->watch, rank, &job, &t, c->heard_time);
+    bool held = cx_watch_answered(c->crew->watch, rank, &job, &t, c->crew->time);
     if (!held || !cx_dispatch_wants(c->dispatch, &job)) {
         cx_trajectory_destroy(t);
         return CX_OK;
@@ -56,7 +56,7 @@ static int on_result(coordinator *c, int rank, const cx_msg_result *m, cx_error 
                        (unsigned long long)m->result.episode);
     }
     t->result = m->result;
-    int rc = cx_crew_drop(c, &job, err);
+    int rc = cx_coordinator_drop(c, &job, err);
     if (rc) {
         cx_trajectory_destroy(t);
         return rc;
@@ -74,10 +74,10 @@ static int on_result(coordinator *c, int rank, const cx_msg_result *m, cx_error 
 static int on_sweep(coordinator *c, int rank, const cx_msg_sweep *m, cx_error *err) {
     cx_job job = {.kind = CX_JOB_BASELINE, .instance = m->instance};
     c->worker[rank - 1].time = m->time;
-    bool held = cx_watch_answered(c->watch, rank, &job, NULL, c->heard_time);
+    bool held = cx_watch_answered(c->crew->watch, rank, &job, NULL, c->crew->time);
     if (!held || !cx_dispatch_wants(c->dispatch, &job))
         return CX_OK;
-    int rc = cx_crew_drop(c, &job, err);
+    int rc = cx_coordinator_drop(c, &job, err);
     if (!rc)
         rc = cx_baseline_cache_add(c->cache, &m->baseline, err);
     if (rc)
@@ -95,13 +95,13 @@ static int handle(coordinator *c, int from, const void *data, size_t size, cx_er
         return cx_fail_in(err, "a message of rank %d", from);
     if (from < 1 || from > c->n_workers)
         return cx_fail(err, CX_ESTATE, "a message came from rank %d", from);
-    cx_watch_heard(c->watch, from, c->heard_time);
+    if (type == CX_MSG_BYE)
+        c->worker[from - 1].time = ((const cx_msg_bye *)body)->time;
+    bool done;
+    rc = cx_crew_heard(c->crew, from, type, body, &done, err);
+    if (rc || done)
+        return rc;
     switch (type) {
-    case CX_MSG_HELLO:
-        return cx_crew_hello(c, from, body, err);
-    case CX_MSG_READY:
-        cx_watch_ready(c->watch, from, c->heard_time);
-        return CX_OK;
     case CX_MSG_PIECE:
         return on_piece(c, from, body, extra, extra_size, err);
     case CX_MSG_RESULT:
@@ -109,13 +109,9 @@ static int handle(coordinator *c, int from, const void *data, size_t size, cx_er
     case CX_MSG_SWEEP:
         return on_sweep(c, from, body, err);
     case CX_MSG_FAILED:
-        return cx_crew_failed(c, from, body, err);
+        return cx_crew_failed(c->crew, from, body, err);
     case CX_MSG_SIGNAL:
         c->told = true;
-        return CX_OK;
-    case CX_MSG_BYE:
-        cx_watch_left(c->watch, from);
-        c->worker[from - 1].time = ((const cx_msg_bye *)body)->time;
         return CX_OK;
     default:
         return cx_fail(err, CX_EFORMAT, "rank %d sent a message of type %s", from,
@@ -170,7 +166,7 @@ static cx_run_rates run_rates(coordinator *c) {
     r.workers = c->n_workers;
     r.share = worker_shares(c, true);
     c->busy = r.share.busy;
-    r.crew = cx_watch_count(c->watch);
+    r.crew = cx_watch_count(c->crew->watch);
     r.baselines = cx_baseline_cache_count(c->cache);
     for (int i = 0; i < c->n_workers; i++)
         if (c->worker[i].time.peak_bytes > r.peak_bytes_worker)
@@ -257,7 +253,7 @@ static void show(coordinator *c, bool force) {
     c->last_said = now;
     char line[512];
     double done = cx_dispatch_finished_count(c->dispatch);
-    cx_watch_counts crew = cx_watch_count(c->watch);
+    cx_watch_counts crew = cx_watch_count(c->crew->watch);
     cx_progress_view v = {.updates = c->counters.version,
                           .total_updates = (uint64_t)c->config->updates,
                           .episodes = c->counters.episodes,
@@ -321,12 +317,15 @@ static int stop(coordinator *c, cx_error *err) {
                    (unsigned long long)c->counters.version);
 }
 
+/* There is no going on, or a restart that brings the lost ones back is worth its time. */
+static bool too_few(const coordinator *c) {
+    return cx_crew_hopeless(c->crew) ||
+           (c->o->restarts && 2 * cx_watch_count(c->crew->watch).lost > c->n_workers);
+}
+
 static int give_up(coordinator *c, cx_error *err) {
     int rc = save_all(c, err);
-    cx_watch_counts n = cx_watch_count(c->watch);
-    return rc ? rc
-              : cx_fail(err, CX_ELOST, "%d of %d workers died, %d do not answer", n.lost,
-                        c->n_workers, n.late);
+    return rc ? rc : cx_crew_lost_error(c->crew, err);
 }
 
 static int loop(coordinator *c, cx_error *err) {
@@ -335,9 +334,9 @@ static int loop(coordinator *c, cx_error *err) {
         bool did = false;
         int rc = receive_all(c, &did, err);
         if (!rc)
-            rc = cx_crew_look_after(c, err);
+            rc = cx_crew_look_after(c->crew, err);
         if (!rc)
-            rc = cx_crew_assign(c, &did, err);
+            rc = cx_coordinator_assign(c, &did, err);
         if (!rc)
             rc = learn(c, &did, err);
         if (rc)
@@ -348,7 +347,7 @@ static int loop(coordinator *c, cx_error *err) {
             last_asked = now;
             if (asked_to_stop(c))
                 return stop(c, err);
-            if (cx_crew_too_few(c))
+            if (too_few(c))
                 return give_up(c, err);
         }
         if (did)
@@ -359,18 +358,16 @@ static int loop(coordinator *c, cx_error *err) {
     return CX_OK;
 }
 
-/* Tells all workers to stop and hears their last reports; gives up after `patience`
- * seconds: a worker looks for a STOP between outer steps, and these may be long. One that
- * has nothing to do looks at once, and those that were late are not waited for. */
+/* Tells all workers to stop and hears their last reports. */
 static void stop_workers(coordinator *c, double patience) {
     cx_error ignored;
     double began = cx_clock_now(), pause = 50e-6;
-    cx_crew_dismiss(c);
+    cx_crew_dismiss(c->crew);
     for (;;) {
         int from;
         void *data;
         size_t size;
-        if (cx_crew_staying(c, cx_clock_now() - began, patience) == 0)
+        if (cx_crew_staying(c->crew, cx_clock_now() - began, patience) == 0)
             return;
         if (c->transport->receive(c->transport, &from, &data, &size, &ignored))
             return;
@@ -402,23 +399,32 @@ static int open_cache(coordinator *c, cx_error *err) {
     return rc;
 }
 
+static int make_crew(coordinator *c, cx_error *err) {
+    const cx_crew_options o = {
+        .transport = c->transport,
+        .config_hash = c->config_hash,
+        .rules = cx_crew_rules(c->config, c->n_workers, c->config->workers.prefetch),
+        .silence_seconds = c->config->workers.silence_seconds,
+        .again = cx_coordinator_again,
+        .again_context = c,
+        .lost = c->o->lost,
+        .lost_context = c->o->lost_context,
+        .say = c->o->say,
+        .say_context = c->o->say_context};
+    return cx_crew_create(&o, &c->crew, err);
+}
+
 static int prepare(coordinator *c, cx_error *err) {
     c->worker = calloc((size_t)c->n_workers + 1, sizeof *c->worker);
     if (!c->worker)
         return cx_fail(err, CX_ENOMEM, "no memory for %d workers", c->n_workers);
     for (int i = 0; i < c->n_workers; i++)
         c->worker[i].version = UINT64_MAX;
-    cx_watch_rules rules = {.workers = c->n_workers,
-                            .prefetch = c->config->workers.prefetch,
-                            .entries = c->config->n_tasks,
-                            .late_factor = c->config->workers.late_factor,
-                            .late_seconds = c->config->workers.late_seconds};
-    int rc = cx_watch_create(&rules, &c->watch, err);
-    if (rc)
-        return rc;
     c->config_hash = cx_hash(c->o->config_yaml, strlen(c->o->config_yaml), 0);
     cx_action_heads(c->config, &c->heads);
-    rc = cx_run_dir_open(&c->dir, c->o->dir, c->o->resume, c->o->config_yaml, err);
+    int rc = make_crew(c, err);
+    if (!rc)
+        rc = cx_run_dir_open(&c->dir, c->o->dir, c->o->resume, c->o->config_yaml, err);
     if (!rc)
         rc = cx_learner_create(c->config, &c->learner, err);
     if (!rc)
@@ -441,7 +447,7 @@ static int prepare(coordinator *c, cx_error *err) {
     c->last_reward = NAN;
     c->cpu_before = cx_clock_cpu();
     c->started = c->last_said = c->last_checkpoint = c->last_update = cx_clock_now();
-    c->last_heard = c->started;
+    c->crew->last_pass = c->started;
     c->episodes_at_update = c->counters.episodes;
     return CX_OK;
 }
@@ -472,10 +478,10 @@ int cx_coordinate(const cx_coordinator_options *options, cx_run_summary *summary
         rc = loop(c, err);
     if (c->dispatch && c->started > 0)
         show(c, true);
-    if (c->watch)
+    if (c->crew)
         stop_workers(c, rc ? 5 : 60); /* whoever stops us may soon kill */
     summarize(c, summary);
-    cx_watch_destroy(c->watch);
+    cx_crew_destroy(c->crew);
     cx_dispatch_destroy(c->dispatch);
     cx_learner_destroy(c->learner);
     cx_baseline_cache_close(c->cache);

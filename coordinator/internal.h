@@ -3,16 +3,13 @@
 #define CX_COORDINATOR_INTERNAL_H
 
 #include "coordinator/coordinator.h"
+#include "coordinator/crew.h"
 #include "coordinator/dispatch.h"
 #include "coordinator/progress.h"
-#include "coordinator/watch.h"
 #include "policy/observation.h"
 #include "wire/message.h"
 
 typedef struct {
-    char host[64];                    /* "": has not said HELLO */
-    int64_t pid;                      /* 0: not of this machine */
-    bool was_well;                    /* when it was last looked after */
     uint64_t version;                 /* newest weights that were sent */
     cx_worker_time time, time_before; /* newest report; that at the last metrics line */
 } worker_state;
@@ -29,10 +26,7 @@ typedef struct {
     cx_learner *learner;
     float *published; /* the newest version's policy, as workers get it */
     cx_dispatch *dispatch;
-    cx_watch *watch;
-    /* The watch's time stands still while the coordinator computes: what workers sent
-     * meanwhile has not been read. */
-    double heard_time, last_heard, last_looked, last_hello;
+    cx_crew *crew;
     cx_baseline_cache *cache;
     int n_workers; /* workers are ranks 1 .. n_workers */
     worker_state *worker;
@@ -47,21 +41,11 @@ typedef struct {
     double last_reward, busy, learner_seconds;
 } coordinator;
 
-/* crew.c: the workers, and what they hold. */
-int cx_crew_hello(coordinator *c, int rank, const cx_msg_hello *m, cx_error *err);
-int cx_crew_failed(coordinator *c, int rank, const cx_msg_failed *m, cx_error *err);
-/* Fills the workers' queues. */
-int cx_crew_assign(coordinator *c, bool *did, cx_error *err);
-/* Finds those that died or are late; tells all now and then that rank 0 lives. */
-int cx_crew_look_after(coordinator *c, cx_error *err);
+/* assign.c: fills the workers' queues. */
+int cx_coordinator_assign(coordinator *c, bool *did, cx_error *err);
 /* A job is done: whoever else holds it may leave it. */
-int cx_crew_drop(coordinator *c, const cx_job *job, cx_error *err);
-/* So few are left that the run is to be started again. */
-bool cx_crew_too_few(const coordinator *c);
-/* Sends STOP to all that live. */
-void cx_crew_dismiss(coordinator *c);
-/* Those that are still to be waited for, so many seconds after that. */
-int cx_crew_staying(coordinator *c, double seconds, double patience);
+int cx_coordinator_drop(coordinator *c, const cx_job *job, cx_error *err);
+void cx_coordinator_again(void *coordinator, const cx_job *job); /* a cx_watch_again */
 
 /* checkpoint.c */
 int cx_coordinator_save(coordinator *c, cx_error *err);

@@ -19,11 +19,11 @@ typedef struct {
 
 typedef struct {
     cx_crew_state state;
-    int n, n_late;   /* late: jobs in a row */
-    holding *job;    /* [prefetch], the first one is being done */
-    double began;    /* of the first job */
-    double heard;    /* newest sign of life, or beginning */
-    double allowed;  /* LATE: what it was late by */
+    int n, n_late;    /* late: jobs in a row */
+    holding *job;     /* [prefetch], the first one is being done */
+    double began;     /* of the first job */
+    double heard;     /* newest sign of life, or beginning */
+    double allowed;   /* LATE: what it was late by */
     double no_sooner; /* gets no job before */
 } member;
 

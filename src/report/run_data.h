@@ -16,7 +16,7 @@
     X(workers)                                                                                     \
     X(workers_lost)                                                                                \
     X(workers_late)                                                                                \
-    X(reissued) /* episodes */                                                                     \
+    X(reissued)        /* episodes */                                                              \
     X(workers_busy)    /* share of the workers' time: training steps, evaluations, sweeps */       \
     X(workers_policy)  /* the same: observing and choosing */                                      \
     X(workers_waiting) /* the same: waiting, messages */                                           \
