@@ -8,7 +8,9 @@ typedef enum { SLOT_FREE, SLOT_RUNNING, SLOT_DONE } slot_state;
 
 typedef struct {
     slot_state state;
-    cx_trajectory *trajectory;
+    bool again; /* running, and to be handed out once more */
+    int tries;
+    cx_trajectory *trajectory; /* DONE */
 } episode_slot;
 
 /* Baselines are made this many instances ahead of need, and two for each worker. */
@@ -17,6 +19,8 @@ enum { AHEAD = 2048 };
 typedef struct {
     slot_state state; /* of its baseline */
     double cost;      /* of an episode */
+    bool again;
+    int tries;
     const cx_baseline *baseline;
 } instance_slot;
 
@@ -35,6 +39,7 @@ struct cx_dispatch {
     int running, finished;
     cx_queue episodes, sweeps; /* startable ones; what is not free any more is passed over */
     double interval;           /* between updates, in units of cost */
+    int again;                 /* jobs with that mark */
 };
 
 static episode_slot *episode_at(const cx_dispatch *d, uint64_t e) {
@@ -178,7 +183,68 @@ static const cx_queued *first_episode(cx_dispatch *d) {
     return q;
 }
 
+static bool in_window(const cx_dispatch *d, uint64_t episode) {
+    return episode >= d->base && episode < d->base + (uint64_t)d->n_episodes;
+}
+
+static bool instance_in_window(const cx_dispatch *d, uint64_t instance) {
+    return instance >= first_instance(d) && instance < first_instance(d) + (uint64_t)d->n_instances;
+}
+
+static cx_job episode_job(const cx_dispatch *d, uint64_t e, int tries) {
+    return (cx_job){CX_JOB_EPISODE, e, e / (uint64_t)d->rules.environment_reuse, tries};
+}
+
+/* Episodes before baselines: an update waits for them. */
+static cx_job next_again(cx_dispatch *d) {
+    d->again--;
+    for (uint64_t e = d->base; e < d->base + (uint64_t)d->n_episodes; e++) {
+        episode_slot *s = episode_at(d, e);
+        if (s->again) {
+            s->again = false;
+            return episode_job(d, e, ++s->tries);
+        }
+    }
+    for (uint64_t i = first_instance(d);; i++) {
+        instance_slot *s = instance_at(d, i);
+        if (s->again) {
+            s->again = false;
+            return (cx_job){CX_JOB_BASELINE, 0, i, ++s->tries};
+        }
+    }
+}
+
+bool cx_dispatch_wants(const cx_dispatch *d, const cx_job *job) {
+    if (job->kind == CX_JOB_EPISODE)
+        return in_window(d, job->episode) && episode_at(d, job->episode)->state == SLOT_RUNNING;
+    return job->kind == CX_JOB_BASELINE && instance_in_window(d, job->instance) &&
+           instance_at(d, job->instance)->state == SLOT_RUNNING;
+}
+
+int cx_dispatch_tries(const cx_dispatch *d, const cx_job *job) {
+    if (!cx_dispatch_wants(d, job))
+        return 0;
+    return job->kind == CX_JOB_EPISODE ? episode_at(d, job->episode)->tries
+                                       : instance_at(d, job->instance)->tries;
+}
+
+void cx_dispatch_again(cx_dispatch *d, const cx_job *job) {
+    if (!cx_dispatch_wants(d, job))
+        return;
+    bool *again = job->kind == CX_JOB_EPISODE ? &episode_at(d, job->episode)->again
+                                              : &instance_at(d, job->instance)->again;
+    d->again += !*again;
+    *again = true;
+}
+
+static void not_again(cx_dispatch *d, bool *again) {
+    d->again -= *again;
+    *again = false;
+}
+
 cx_job cx_dispatch_next(cx_dispatch *d) {
+    if (d->again > 0)
+        return next_again(d);
     cx_job job = {.kind = CX_JOB_NONE};
     const cx_queued *sweep = first_sweep(d), *episode = first_episode(d);
     if (sweep && (!episode || sweep->key < episode->key)) {
@@ -187,9 +253,7 @@ cx_job cx_dispatch_next(cx_dispatch *d) {
         instance_at(d, job.instance)->state = SLOT_RUNNING;
         cx_queue_pop(&d->sweeps);
     } else if (episode) {
-        job.kind = CX_JOB_EPISODE;
-        job.episode = episode->number;
-        job.instance = job.episode / (uint64_t)d->rules.environment_reuse;
+        job = episode_job(d, episode->number, 0);
         episode_at(d, job.episode)->state = SLOT_RUNNING;
         d->running++;
         cx_queue_pop(&d->episodes);
@@ -199,13 +263,14 @@ cx_job cx_dispatch_next(cx_dispatch *d) {
 
 int cx_dispatch_baseline(cx_dispatch *d, uint64_t instance, const cx_baseline *baseline,
                          cx_error *err) {
-    if (instance < first_instance(d) || instance >= first_instance(d) + (uint64_t)d->n_instances ||
-        instance_at(d, instance)->state == SLOT_DONE)
+    if (!instance_in_window(d, instance) || instance_at(d, instance)->state == SLOT_DONE)
         return cx_fail(err, CX_EFORMAT,
                        "a baseline came for task instance %llu, which nobody asked for",
                        (unsigned long long)instance);
-    instance_at(d, instance)->state = SLOT_DONE;
-    instance_at(d, instance)->baseline = baseline;
+    instance_slot *s = instance_at(d, instance);
+    not_again(d, &s->again);
+    s->state = SLOT_DONE;
+    s->baseline = baseline;
     uint64_t reuse = (uint64_t)d->rules.environment_reuse, e = instance * reuse;
     for (e = e > d->base ? e : d->base; e < (instance + 1) * reuse && e < d->episodes_seen; e++)
         queue_episode(d, e);
@@ -213,30 +278,23 @@ int cx_dispatch_baseline(cx_dispatch *d, uint64_t instance, const cx_baseline *b
 }
 
 const cx_baseline *cx_dispatch_find_baseline(const cx_dispatch *d, uint64_t instance) {
-    if (instance < first_instance(d) || instance >= first_instance(d) + (uint64_t)d->n_instances)
+    if (!instance_in_window(d, instance))
         return NULL;
     const instance_slot *s = instance_at(d, instance);
     return s->state == SLOT_DONE ? s->baseline : NULL;
 }
 
-static episode_slot *running_slot(cx_dispatch *d, uint64_t episode) {
-    if (episode < d->base || episode >= d->base + (uint64_t)d->n_episodes)
-        return NULL;
-    episode_slot *s = episode_at(d, episode);
-    return s->state == SLOT_RUNNING ? s : NULL;
-}
-
-cx_trajectory **cx_dispatch_trajectory(cx_dispatch *d, uint64_t episode) {
-    episode_slot *s = running_slot(d, episode);
-    return s ? &s->trajectory : NULL;
-}
-
-int cx_dispatch_finished(cx_dispatch *d, uint64_t episode, cx_error *err) {
-    episode_slot *s = running_slot(d, episode);
-    if (!s || !s->trajectory)
+int cx_dispatch_finished(cx_dispatch *d, uint64_t episode, cx_trajectory *t, cx_error *err) {
+    cx_job job = episode_job(d, episode, 0);
+    if (!cx_dispatch_wants(d, &job)) {
+        cx_trajectory_destroy(t);
         return cx_fail(err, CX_EFORMAT, "a result came for episode %llu, which is not running",
                        (unsigned long long)episode);
+    }
+    episode_slot *s = episode_at(d, episode);
+    not_again(d, &s->again);
     s->state = SLOT_DONE;
+    s->trajectory = t;
     d->running--;
     d->finished++;
     return CX_OK;
@@ -263,8 +321,11 @@ void cx_dispatch_take(cx_dispatch *d, cx_trajectory **list) {
     d->base += (uint64_t)d->rules.episodes_per_update;
     if (d->episodes_seen < d->base)
         d->episodes_seen = d->base;
-    for (uint64_t i = old_first; i < first_instance(d); i++)
+    /* a baseline may be running even now: after a restart, when all its episodes are there */
+    for (uint64_t i = old_first; i < first_instance(d); i++) {
+        not_again(d, &instance_at(d, i)->again);
         memset(instance_at(d, i), 0, sizeof(instance_slot));
+    }
     look_ahead(d);
 }
 
@@ -287,8 +348,7 @@ int cx_dispatch_each_finished(const cx_dispatch *d,
 
 int cx_dispatch_restore(cx_dispatch *d, cx_trajectory *t, cx_error *err) {
     uint64_t e = t->result.episode;
-    if (e < d->base || e >= d->base + (uint64_t)d->n_episodes ||
-        episode_at(d, e)->state != SLOT_FREE) {
+    if (!in_window(d, e) || episode_at(d, e)->state != SLOT_FREE) {
         cx_trajectory_destroy(t);
         return cx_fail(err, CX_EFORMAT, "the checkpoint holds episode %llu, which is out of place",
                        (unsigned long long)e);

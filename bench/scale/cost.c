@@ -19,8 +19,8 @@
 typedef struct {
     cx_transport base; /* first */
     cx_transport *under;
-    double left;                  /* when the last call returned */
-    int kind;                     /* what has been done since: a cx_msg_type, or CX_MSG_COUNT: assigning */
+    double left; /* when the last call returned */
+    int kind;    /* what has been done since: a cx_msg_type, or CX_MSG_COUNT: assigning */
     double seconds[CX_MSG_COUNT + 1];
     uint64_t count[CX_MSG_COUNT + 1], bytes[CX_MSG_COUNT + 1], jobs;
 } meter;

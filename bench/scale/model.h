@@ -21,7 +21,7 @@ typedef struct {
     void (*pause)(double seconds); /* lets an inner run's time pass */
     void (*learner_pause)(double seconds);
     void (*on_update)(uint64_t version); /* an update is done; may be NULL */
-    bool real_size;                /* policies as large as the configuration's; else tiny ones */
+    bool real_size; /* policies as large as the configuration's; else tiny ones */
     /* counted */
     double learner_seconds;
     uint64_t episodes, sweeps;

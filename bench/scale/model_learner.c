@@ -89,10 +89,8 @@ int cx_learner_begin(cx_learner *l, cx_error *err) {
         l->slice[l->n_slices++] = share * cost->policy * rows;
         l->slice[l->n_slices++] = share * cost->value * rows;
     }
-    l->stats = (cx_update_stats){.staleness = l->stale / n,
-                                 .max_staleness = l->most,
-                                 .reward = -1,
-                                 .learning_rate = 1};
+    l->stats = (cx_update_stats){
+        .staleness = l->stale / n, .max_staleness = l->most, .reward = -1, .learning_rate = 1};
     l->stale = l->most = 0;
     l->n_new = l->next = 0;
     return CX_OK;

@@ -54,11 +54,11 @@ typedef struct {
     const cx_config *config;
     int workers;
     costs cost;
-    size_t weights;     /* bytes */
-    uint64_t *sent_to;  /* [ranks] messages */
-    sg_sem_t *bell;     /* [ranks] rung for a rank that sleeps */
-    bool *sleeps;       /* [ranks] */
-    stamps *stamp;      /* [ranks] */
+    size_t weights;    /* bytes */
+    uint64_t *sent_to; /* [ranks] messages */
+    sg_sem_t *bell;    /* [ranks] rung for a rank that sleeps */
+    bool *sleeps;      /* [ranks] */
+    stamps *stamp;     /* [ranks] */
     requests way;
     unsigned char *big; /* [weights] what stands for weights */
     double busy;        /* of workers, seconds so far */
