@@ -5,6 +5,7 @@
 #   make test            packages, build, every test (under 15 minutes on 2 cores)
 #   make test-long       the longer checks
 #   make bench           the project's own measurements
+#   make scale           a run on 64 to 4,096 ranks in simulated time (needs SimGrid)
 #   make check-floors    proves that no folder includes one above it
 #   make format          clang-format over all sources
 #   make install PREFIX=/usr/local DESTDIR=
@@ -76,7 +77,7 @@ DBL_OBJ := $(DBL_SRC:%.c=$(BUILD)/double/%.o) $(TEST_LEVELS:%=$(BUILD)/double/ke
 DBL_TESTS  := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/double_*.c)))
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/test_*.c)))
 
-.PHONY: all quickstart test test-unit test-program test-long bench packages check-floors check-format \
+.PHONY: all quickstart test test-unit test-program test-long bench scale packages check-floors check-format \
         format install clean
 all: $(BUILD)/coxswain $(BUILD)/libcoxswain.a $(BUILD)/libcoxswain.so
 
@@ -161,6 +162,29 @@ test-long: packages
 
 bench: all
 	@./bench/run
+
+# docs/scaling.md. The simulation is the coordinator, the workers' message side and the MPI
+# transport, compiled against SimGrid's MPI where they call it, and models of the rest
+SCALE_OBJ := $(patsubst %,$(BUILD)/o/%.o,$(addprefix coordinator/,coordinator assign crew watch dispatch queue \
+             checkpoint run_dir progress) workers/worker bench/scale/model_worker bench/scale/model_learner bench/scale/times_read)
+SMPI_OBJ  := $(patsubst %,$(BUILD)/smpi/%.o,src/wire/mpi src/base/clock bench/scale/sim)
+$(BUILD)/smpi/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  SMPI  $<"
+	@smpicc -include mpi.h $(filter-out -Wvla -Wpedantic,$(COMMON)) -O2 -g -fPIC -c $< -o $@
+$(BUILD)/scale/sim: $(SMPI_OBJ) $(SCALE_OBJ) $(BUILD)/libcoxswain.a
+	@mkdir -p $(@D)
+	@smpicc -o $@ $^ $(LIBS)
+$(BUILD)/scale/cost: $(BUILD)/o/bench/scale/cost.o $(BUILD)/o/bench/scale/hub.o $(SCALE_OBJ) $(BUILD)/libcoxswain.a
+	@mkdir -p $(@D)
+	@$(CC) -o $@ $^ $(LIBS)
+$(BUILD)/scale/times: $(BUILD)/o/bench/scale/times.o $(BUILD)/o/workers/inner_run.o $(BUILD)/libcoxswain.a
+	@mkdir -p $(@D)
+	@$(CC) -o $@ $^ $(LIBS)
+scale: $(BUILD)/scale/cost $(BUILD)/scale/times
+	@command -v smpicc >/dev/null || { echo "scale: SimGrid is not here (Debian: libsimgrid-dev)"; exit 1; }
+	@$(MAKE) --no-print-directory $(BUILD)/scale/sim
+	@./bench/scale/run
 
 check-floors:
 	@./scripts/check-floors

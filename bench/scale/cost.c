@@ -122,7 +122,8 @@ static int run(const cx_config *config, const char *yaml, int workers, const cha
     c.meter = &m;
     uint64_t hash = cx_hash(yaml, strlen(yaml), 0);
     for (int i = 0; !rc && i < workers; i++)
-        rc = cx_worker_create(config, hash, NULL, ends[i + 1], &c.worker[i], err);
+        if (!(rc = cx_message_send_hello(ends[i + 1], 0, hash, err)))
+            rc = cx_worker_create(config, NULL, ends[i + 1], &c.worker[i], err);
     cx_coordinator_options o = {.config = config,
                                 .config_yaml = yaml,
                                 .dir = dir,

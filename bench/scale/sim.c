@@ -235,9 +235,10 @@ static void snapshot(bool first) {
 static void on_update(uint64_t version) {
     const cx_config *c = the.config;
     double ahead = (2048.0 + 2.0 * the.workers) * c->episode.environment_reuse;
-    uint64_t last =
-        (uint64_t)(c->updates - c->ppo.max_staleness - 1 - ahead / c->ppo.episodes_per_update);
-    uint64_t first = last / 3;
+    double end = c->updates - c->ppo.max_staleness - 1;
+    if (end - ahead / c->ppo.episodes_per_update >= 6) /* else the run is too short for that */
+        end -= ahead / c->ppo.episodes_per_update;
+    uint64_t last = end > 2 ? (uint64_t)end : 2, first = last > 5 ? last / 3 : 1;
     if (version == first)
         snapshot(true);
     if (version == last)
@@ -262,13 +263,14 @@ static void print(int workers) {
     (void)printf("{\"workers\": %d, \"window_seconds\": %.1f, \"busy\": %.4f, "
                  "\"episodes_per_second\": %.2f, \"messages\": %.4f, \"learner\": %.4f, "
                  "\"delay_median_ms\": %.3f, \"delay_99_ms\": %.3f, \"episodes\": %llu, "
-                 "\"sweeps\": %llu}\n",
+                 "\"sweeps\": %llu, \"seconds\": %.1f, \"total_busy\": %.4f}\n",
                  workers, seconds, (the.end.busy - the.begin.busy) / (seconds * workers),
                  (double)(the.end.episodes - the.begin.episodes) / seconds,
                  (the.end.coordinator - the.begin.coordinator) / seconds,
                  (the.end.learner - the.begin.learner) / seconds, 1e3 * quantile(0.5),
                  1e3 * quantile(0.99), (unsigned long long)cx_the_model.episodes,
-                 (unsigned long long)cx_the_model.sweeps);
+                 (unsigned long long)cx_the_model.sweeps, cx_clock_now(),
+                 the.busy / (cx_clock_now() * workers));
 }
 
 static int coordinate(toll *t, const char *yaml, const char *dir, cx_error *err) {
@@ -286,9 +288,11 @@ static int coordinate(toll *t, const char *yaml, const char *dir, cx_error *err)
 }
 
 static int work(toll *t, const char *yaml, cx_error *err) {
-    cx_worker *w;
+    cx_worker *w = NULL;
     bool stopped = false;
-    int rc = cx_worker_create(the.config, cx_hash(yaml, strlen(yaml), 0), NULL, &t->base, &w, err);
+    int rc = cx_message_send_hello(&t->base, 0, cx_hash(yaml, strlen(yaml), 0), err);
+    if (!rc)
+        rc = cx_worker_create(the.config, NULL, &t->base, &w, err);
     while (!rc && !stopped) {
         bool worked;
         rc = cx_worker_poll(w, &worked, &stopped, err);
@@ -388,6 +392,8 @@ int main(int argc, char **argv) {
         if (!rc)
             rc = prepare(mpi->ranks, &err);
     }
+    if (!rc && !yaml) /* whoever prepared has failed, and says why */
+        return 1;
     if (!rc) {
         toll t = {.base = {.rank = mpi->rank,
                            .ranks = mpi->ranks,
