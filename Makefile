@@ -46,7 +46,7 @@ DBL_OBJ := $(NN_SRC:%.c=$(BUILD)/double/%.o)
 DBL_TESTS  := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/double_*.c)))
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/test_*.c)))
 
-.PHONY: all quickstart test test-unit test-program test-long bench packages check-floors check-format \
+.PHONY: all quickstart test test-unit test-program test-long bench packages packages-test check-floors check-format \
         format install clean
 all: $(BUILD)/coxswain $(BUILD)/libcoxswain.a $(BUILD)/libcoxswain.so
 
@@ -92,12 +92,14 @@ $(DBL_TESTS): $(BUILD)/tests/%: tests/%.c | $(BUILD)/libdouble.so
 
 packages:
 	@./scripts/packages
+packages-test:
+	@./scripts/packages test
 
 quickstart: packages
 	@$(MAKE) --no-print-directory -j2 all
 	@./scripts/quickstart
 
-test: packages
+test: packages-test
 	@$(MAKE) --no-print-directory -j2 all
 	@$(MAKE) --no-print-directory check-floors
 	@$(MAKE) --no-print-directory test-unit
