@@ -2,6 +2,7 @@
 #ifndef CX_COORDINATOR_RUN_DIR_H
 #define CX_COORDINATOR_RUN_DIR_H
 
+#include "coordinator/watch.h"
 #include "policy/action.h"
 #include "ppo/ppo.h"
 #include "store/store.h"
@@ -38,9 +39,15 @@ int cx_run_dir_open_lines(cx_run_dir *dir, const cx_run_counters *counters, cx_e
 /* One line per finished episode; per learner update. */
 int cx_run_dir_episode(cx_run_dir *dir, const cx_config *config, const cx_episode_result *r,
                        cx_error *err);
+/* Of the workers' wall time: inner runs and baselines; the policy; waiting and messages. */
 typedef struct {
-    double seconds, episodes_per_second, workers_busy;
+    double busy, policy, waiting;
+} cx_worker_shares;
+typedef struct {
+    double seconds, episodes_per_second;
+    cx_worker_shares share;
     int workers;
+    cx_watch_counts crew; /* since this start */
     uint64_t baselines, peak_bytes_coordinator, peak_bytes_worker;
 } cx_run_rates;
 int cx_run_dir_update(cx_run_dir *dir, const cx_run_counters *counters, const cx_heads *heads,

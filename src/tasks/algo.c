@@ -23,19 +23,9 @@
     X(DROPOUT, "dropout", NULL, 0, 0.95, 0, false, "share of units dropped between layers and before the output")
 /* clang-format on */
 
-enum {
-#define X(id, ...) id,
-    ALGO_PARAMS(X)
-#undef X
-        N_PARAMS
-};
+enum { ALGO_PARAMS(CX_PARAM_ENUM) N_PARAMS };
 
-static const cx_param_schema params[] = {
-#define X(id, name, words, low, high, fallback, whole, help)                                       \
-    {name, words, low, high, fallback, whole, help},
-    ALGO_PARAMS(X)
-#undef X
-};
+static const cx_param_schema params[] = {ALGO_PARAMS(CX_PARAM_ROW)};
 
 const cx_family_schema cx_family_algo_schema = {
     "algo", "running parity and binary addition by recurrent networks", N_PARAMS, params};

@@ -1,5 +1,6 @@
 #include "tasks/classify.h"
 
+#include "base/rng.h"
 #include <math.h>
 
 bool cx_row_in_top(const float *logits, int classes, int label, int k) {
@@ -23,4 +24,11 @@ double cx_row_cross_entropy(const float *logits, int classes, int label) {
         sum += expf(logits[i] - most);
     double value = log(sum) + most - logits[label];
     return value < 0 ? 0 : value; /* rounding; a NaN stays */
+}
+
+int cx_noisy_label(int label, int classes, double share, uint64_t seed, uint32_t example) {
+    if (!(share > 0))
+        return label;
+    cx_rng rng = cx_rng_make(seed, 1 + (uint64_t)example, CX_STREAM_DATA);
+    return cx_rng_uniform(&rng) < share ? (int)cx_rng_below(&rng, (uint32_t)classes) : label;
 }

@@ -33,6 +33,11 @@ CX_FAMILY_TABLE(X)
       "length of the whole run, to the nearest multiple of outer_steps; 0: inner_per_outer says "  \
       "it")
 
+/* A family's table of parameters as its enumeration and as its schema's rows. */
+#define CX_PARAM_ENUM(id, ...) id,
+#define CX_PARAM_ROW(id, name, words, low, high, fallback, whole, help)                            \
+    {name, words, low, high, fallback, whole, help},
+
 enum { CX_PARAM_OUTER_STEPS, CX_PARAM_INNER_PER_OUTER, CX_PARAM_INNER_STEPS };
 
 /* What an operator counts in flops_per_step besides its arithmetic, and what an update

@@ -21,19 +21,9 @@
     X(DROPOUT, "dropout", NULL, 0, 0.95, 0, false, "share dropped of the embedding and of what branches add")
 /* clang-format on */
 
-enum {
-#define X(id, ...) id,
-    GPT2_PARAMS(X)
-#undef X
-        N_PARAMS
-};
+enum { GPT2_PARAMS(CX_PARAM_ENUM) N_PARAMS };
 
-static const cx_param_schema params[] = {
-#define X(id, name, words, low, high, fallback, whole, help)                                       \
-    {name, words, low, high, fallback, whole, help},
-    GPT2_PARAMS(X)
-#undef X
-};
+static const cx_param_schema params[] = {GPT2_PARAMS(CX_PARAM_ROW)};
 
 const cx_family_schema cx_family_gpt2_schema = {"gpt2", "GPT-2 on WikiText-style text (held out)",
                                                 N_PARAMS, params};

@@ -37,19 +37,9 @@ static const char *const set_words[SETS + 1] = {"fashion_mnist", "mnist", "kmnis
     X(TRAIN_EXAMPLES, "train_examples", NULL, 1, 1e6, 50000, true, "training subset; at most what the split has")
 /* clang-format on */
 
-enum {
-#define X(id, ...) id,
-    IMAGE_PARAMS(X)
-#undef X
-        N_PARAMS
-};
+enum { IMAGE_PARAMS(CX_PARAM_ENUM) N_PARAMS };
 
-static const cx_param_schema params[] = {
-#define X(id, name, words, low, high, fallback, whole, help)                                       \
-    {name, words, low, high, fallback, whole, help},
-    IMAGE_PARAMS(X)
-#undef X
-};
+static const cx_param_schema params[] = {IMAGE_PARAMS(CX_PARAM_ROW)};
 
 const cx_family_schema cx_family_images_schema = {
     "images", "image classification by small networks", N_PARAMS, params};
@@ -227,16 +217,6 @@ static void put_target(const pass *p, int row, int label) {
         target[i] = i == label ? 1.0f : 0.0f;
 }
 
-/* The label that training sees: noise belongs to the task and the example. */
-static int noisy_label(const images_task *t, uint64_t seed, uint32_t example) {
-    if (t->label_noise > 0) {
-        cx_rng rng = cx_rng_make(seed, 1 + (uint64_t)example, CX_STREAM_DATA);
-        if (cx_rng_uniform(&rng) < t->label_noise)
-            return (int)cx_rng_below(&rng, CX_IMAGE_CLASSES);
-    }
-    return cx_images_label(t->images, example);
-}
-
 /* Number i of the task's training subset. */
 static uint32_t chosen(const images_task *t, uint32_t i) {
     return t->subset < t->choose.n ? cx_permute_at(&t->choose, i) : i;
@@ -249,7 +229,9 @@ static double step(cx_task *task, float *block, float *grads, uint32_t number) {
     for (int i = 0; i < p->batch; i++) {
         uint32_t e = chosen(t, cx_epochs_at(&t->epochs, first + (uint64_t)i));
         put_example(t, p, i, e);
-        put_target(p, i, noisy_label(t, seed, e));
+        put_target(p, i,
+                   cx_noisy_label(cx_images_label(t->images, e), CX_IMAGE_CLASSES, t->label_noise,
+                                  seed, e));
     }
     cx_rng rng = cx_rng_make(seed, number, CX_STREAM_DROPOUT);
     cx_graph_bind(p->graph, block, grads);

@@ -34,19 +34,9 @@
     X(EPOCHS, "epochs", NULL, 0, 1000, 0, false, "length of the run; 0: inner_per_outer says it")
 /* clang-format on */
 
-enum {
-#define X(id, ...) id,
-    NCF_PARAMS(X)
-#undef X
-        N_PARAMS
-};
+enum { NCF_PARAMS(CX_PARAM_ENUM) N_PARAMS };
 
-static const cx_param_schema params[] = {
-#define X(id, name, words, low, high, fallback, whole, help)                                       \
-    {name, words, low, high, fallback, whole, help},
-    NCF_PARAMS(X)
-#undef X
-};
+static const cx_param_schema params[] = {NCF_PARAMS(CX_PARAM_ROW)};
 
 const cx_family_schema cx_family_ncf_schema = {
     "ncf", "recommendation from ratings, leaving one out", N_PARAMS, params};

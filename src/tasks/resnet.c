@@ -30,19 +30,9 @@
     X(LABEL_NOISE, "label_noise", NULL, 0, 1, 0, false, "share of training labels drawn anew, uniformly")
 /* clang-format on */
 
-enum {
-#define X(id, ...) id,
-    RESNET_PARAMS(X)
-#undef X
-        N_PARAMS
-};
+enum { RESNET_PARAMS(CX_PARAM_ENUM) N_PARAMS };
 
-static const cx_param_schema params[] = {
-#define X(id, name, words, low, high, fallback, whole, help)                                       \
-    {name, words, low, high, fallback, whole, help},
-    RESNET_PARAMS(X)
-#undef X
-};
+static const cx_param_schema params[] = {RESNET_PARAMS(CX_PARAM_ROW)};
 
 const cx_family_schema cx_family_resnet_schema = {
     "resnet", "natural images with residual networks; held out", N_PARAMS, params};
@@ -225,16 +215,6 @@ static void put_example(const resnet_task *t, const pass *p, int row, uint32_t e
     cx_natural_images_copy(t->images, example, side, x, y, flip, to);
 }
 
-/* The label that training sees: noise belongs to the task and the example. */
-static int noisy_label(const resnet_task *t, uint64_t seed, uint32_t example) {
-    if (t->label_noise > 0) {
-        cx_rng rng = cx_rng_make(seed, 1 + (uint64_t)example, CX_STREAM_DATA);
-        if (cx_rng_uniform(&rng) < t->label_noise)
-            return (int)cx_rng_below(&rng, (uint32_t)t->net.classes);
-    }
-    return cx_natural_images_label(t->images, example);
-}
-
 static double step(cx_task *task, float *block, float *grads, uint32_t number) {
     resnet_task *t = task->own;
     const pass *p = &t->train;
@@ -244,7 +224,8 @@ static double step(cx_task *task, float *block, float *grads, uint32_t number) {
         uint32_t e = cx_epochs_at(&t->epochs, first + (uint64_t)i);
         cx_rng rng = cx_rng_make_sub(seed, number, CX_STREAM_DROPOUT, (uint32_t)i);
         put_example(t, p, i, e, t->augment ? &rng : NULL);
-        labels[i] = noisy_label(t, seed, e);
+        labels[i] = cx_noisy_label(cx_natural_images_label(t->images, e), t->net.classes,
+                                   t->label_noise, seed, e);
     }
     cx_graph_bind(p->graph, block, grads);
     cx_graph_forward(p->graph, CX_TRAIN, NULL);

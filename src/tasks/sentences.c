@@ -31,19 +31,9 @@
     X(MIN_COUNT, "min_count", NULL, 1, 1e6, 1, true, "times that a word of the vocabulary is in the training split at least")
 /* clang-format on */
 
-enum {
-#define X(id, ...) id,
-    SENTENCE_PARAMS(X)
-#undef X
-        N_PARAMS
-};
+enum { SENTENCE_PARAMS(CX_PARAM_ENUM) N_PARAMS };
 
-static const cx_param_schema params[] = {
-#define X(id, name, words, low, high, fallback, whole, help)                                       \
-    {name, words, low, high, fallback, whole, help},
-    SENTENCE_PARAMS(X)
-#undef X
-};
+static const cx_param_schema params[] = {SENTENCE_PARAMS(CX_PARAM_ROW)};
 
 const cx_family_schema cx_family_sentences_schema = {
     "sentences", "sentence classification by recurrent networks", N_PARAMS, params};

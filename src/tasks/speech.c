@@ -38,19 +38,9 @@
     X(HELD_OUT, "held_out", NULL, 0, 9999, 0, true, "which speakers are the test split (data/speech.h); 0: the last ones")
 /* clang-format on */
 
-enum {
-#define X(id, ...) id,
-    SPEECH_PARAMS(X)
-#undef X
-        N_PARAMS
-};
+enum { SPEECH_PARAMS(CX_PARAM_ENUM) N_PARAMS };
 
-static const cx_param_schema params[] = {
-#define X(id, name, words, low, high, fallback, whole, help)                                       \
-    {name, words, low, high, fallback, whole, help},
-    SPEECH_PARAMS(X)
-#undef X
-};
+static const cx_param_schema params[] = {SPEECH_PARAMS(CX_PARAM_ROW)};
 
 const cx_family_schema cx_family_speech_schema = {
     "speech", "speech recognition by recurrent networks and CTC", N_PARAMS, params};

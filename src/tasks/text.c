@@ -20,19 +20,9 @@
     X(DROPOUT, "dropout", NULL, 0, 0.95, 0, false, "share dropped of the embedding and of what branches add")
 /* clang-format on */
 
-enum {
-#define X(id, ...) id,
-    TEXT_PARAMS(X)
-#undef X
-        N_PARAMS
-};
+enum { TEXT_PARAMS(CX_PARAM_ENUM) N_PARAMS };
 
-static const cx_param_schema params[] = {
-#define X(id, name, words, low, high, fallback, whole, help)                                       \
-    {name, words, low, high, fallback, whole, help},
-    TEXT_PARAMS(X)
-#undef X
-};
+static const cx_param_schema params[] = {TEXT_PARAMS(CX_PARAM_ROW)};
 
 const cx_family_schema cx_family_text_schema = {"text", "language modeling by small transformers",
                                                 N_PARAMS, params};

@@ -86,4 +86,73 @@ static inline void drop_live(live *l) {
     free(l->grads);
 }
 
+/* Steps 0.. of Adam (beta2 0.99, for short runs), from zero moments. */
+static inline void adam(live *l, int steps, double lr) {
+    size_t n = l->task->param_count;
+    double *m = calloc(2 * n, sizeof *m), *v = m + n;
+    assert_non_null(m);
+    for (int s = 0; s < steps; s++) {
+        double loss = cx_task_step(l->task, l->block, l->grads, (uint32_t)s);
+        assert_true(isfinite(loss) && loss >= 0);
+        for (size_t i = 0; i < n; i++) {
+            double g = l->grads[i];
+            m[i] += 0.1 * (g - m[i]);
+            v[i] += 0.01 * (g * g - v[i]);
+            double mean = m[i] / (1 - pow(0.9, s + 1)), square = v[i] / (1 - pow(0.99, s + 1));
+            l->block[i] -= (float)(lr * mean / (sqrt(square) + 1e-8));
+        }
+    }
+    free(m);
+}
+
+/* The same spec gives the same bits, whatever else was stepped and evaluated before; another
+ * seed gives other weights and other batches. `step` lies beyond the first epoch. */
+static inline void check_same_bits(const cx_task_spec *spec, const cx_config *config,
+                                   const cx_data_store *store, uint32_t step) {
+    live a = make_live(spec, config, store), b = make_live(spec, config, store);
+    size_t bytes = a.task->param_count * sizeof(float);
+    assert_memory_equal(a.block, b.block, a.task->state_count * sizeof(float));
+    double first = cx_task_step(a.task, a.block, a.grads, step);
+    for (uint32_t s = 0; s < step + 20; s += 7) /* over epochs, to and fro */
+        (void)cx_task_step(b.task, b.block, b.grads, s);
+    for (int s = 0; s < 3; s++)
+        (void)cx_task_evaluate(b.task, b.block, (cx_split)s, 0, NULL);
+    assert_memory_not_equal(a.grads, b.grads, bytes);
+    assert_true(cx_task_step(b.task, b.block, b.grads, step) == first);
+    assert_memory_equal(a.grads, b.grads, bytes);
+    cx_task_spec other = *spec;
+    other.seed++;
+    live c = make_live(&other, config, store);
+    assert_memory_not_equal(a.block, c.block, bytes);
+    memcpy(c.block, a.block, bytes);
+    assert_true(cx_task_step(c.task, c.block, c.grads, step) != first); /* other batches */
+    drop_live(&a);
+    drop_live(&b);
+    drop_live(&c);
+}
+
+/* Creating this task fails so, and the message has this word in it. */
+static inline void check_task_fault(const cx_task_spec *spec, const cx_config *config,
+                                    const cx_data_store *store, int code, const char *word) {
+    cx_error err = {0};
+    cx_task *task;
+    int rc = cx_task_create(spec, config, store, &task, &err);
+    if (rc != code || !strstr(err.message, word))
+        fail_msg("%d '%s', not %d with '%s'", rc, err.message, code, word);
+    assert_null(task);
+}
+
+/* Opening the data of a configuration (make_config) fails so. */
+static inline void check_store_fault(const char *more, const char *tasks, int code,
+                                     const char *word) {
+    cx_config config;
+    cx_data_store *store;
+    cx_error err = {0};
+    make_config(&config, more, tasks);
+    int rc = cx_data_store_open(&config, &store, &err);
+    if (rc != code || !strstr(err.message, word))
+        fail_msg("%d '%s', not %d with '%s'", rc, err.message, code, word);
+    assert_null(store);
+}
+
 #endif

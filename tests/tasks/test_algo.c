@@ -200,23 +200,7 @@ static void test_same_bits(void **state) {
     cx_task_spec spec = small("addition", 13);
     set(&spec, "dropout", 0.3);
     set(&spec, "layers", 2);
-    live a = make_live(&spec, &config, NULL), b = make_live(&spec, &config, NULL);
-    size_t bytes = a.task->param_count * sizeof(float);
-    assert_memory_equal(a.block, b.block, bytes);
-    double first = cx_task_step(a.task, a.block, a.grads, 40);
-    for (uint32_t s = 0; s < 60; s += 7)
-        (void)cx_task_step(b.task, b.block, b.grads, s);
-    (void)cx_task_evaluate(b.task, b.block, CX_SPLIT_VALIDATION, 0, NULL);
-    assert_memory_not_equal(a.grads, b.grads, bytes);
-    assert_true(cx_task_step(b.task, b.block, b.grads, 40) == first);
-    assert_memory_equal(a.grads, b.grads, bytes);
-    spec.seed = 14;
-    live c = make_live(&spec, &config, NULL);
-    memcpy(c.block, a.block, bytes);
-    assert_true(cx_task_step(c.task, c.block, c.grads, 40) != first); /* other batches */
-    drop_live(&a);
-    drop_live(&b);
-    drop_live(&c);
+    check_same_bits(&spec, &config, NULL, 40);
 }
 
 /* Dropout: between layers and before the output, in training alone. */
@@ -314,20 +298,8 @@ static void test_losses_by_hand(void **state) {
 
 /* --- learning --- */
 
-static double adam(live *l, int steps, double lr) {
-    size_t n = l->task->param_count;
-    float *m = calloc(2 * n, sizeof *m), *v = m + n;
-    for (int s = 0; s < steps; s++) {
-        double loss = cx_task_step(l->task, l->block, l->grads, (uint32_t)s);
-        assert_true(isfinite(loss) && loss >= 0);
-        double c1 = 1 - pow(0.9, s + 1), c2 = 1 - pow(0.999, s + 1);
-        for (size_t i = 0; i < n; i++) {
-            m[i] = 0.9f * m[i] + 0.1f * l->grads[i];
-            v[i] = 0.999f * v[i] + 0.001f * l->grads[i] * l->grads[i];
-            l->block[i] -= (float)(lr * (m[i] / c1) / (sqrt(v[i] / c2) + 1e-8));
-        }
-    }
-    free(m);
+static double loss_after(live *l, int steps, double lr) {
+    adam(l, steps, lr);
     return cx_task_evaluate(l->task, l->block, CX_SPLIT_VALIDATION, 0, NULL);
 }
 
@@ -342,7 +314,7 @@ static void test_learns(void **state) {
             set(&spec, "batch_size", 32);
             live l = make_live(&spec, &config, NULL);
             double before = cx_task_evaluate(l.task, l.block, CX_SPLIT_VALIDATION, 0, NULL);
-            double after = adam(&l, 200, 0.01), metric[CX_TASK_METRICS];
+            double after = loss_after(&l, 200, 0.01), metric[CX_TASK_METRICS];
             (void)cx_task_evaluate(l.task, l.block, CX_SPLIT_TEST, 0, metric);
             bool gates = kind != CX_RNN;
             if (!(after < 0.8 * before) || (gates && !(metric[0] > 0.99 && metric[1] > 0.95)))

@@ -36,11 +36,32 @@ static void test_cross_entropy(void **state) {
     assert_true(isnan(cx_row_cross_entropy(bad, 2, 0)));
 }
 
+/* Drawn labels are uniform over all classes, the true one among them. */
+static void test_noisy_label(void **state) {
+    (void)state;
+    enum { N = 20000, CLASSES = 5 };
+    int other = 0, of[CLASSES] = {0};
+    for (uint32_t e = 0; e < N; e++) {
+        assert_int_equal(cx_noisy_label(3, CLASSES, 0, 1, e), 3);
+        int label = cx_noisy_label(3, CLASSES, 0.4, 1, e);
+        assert_in_range(label, 0, CLASSES - 1);
+        assert_int_equal(label, cx_noisy_label(3, CLASSES, 0.4, 1, e));
+        other += label != cx_noisy_label(3, CLASSES, 0.4, 2, e);
+        of[label]++;
+    }
+    for (int k = 0; k < CLASSES; k++) {
+        double share = (double)of[k] / N, want = k == 3 ? 0.6 + 0.4 / CLASSES : 0.4 / CLASSES;
+        assert_float_equal(share, want, 0.015); /* four standard errors */
+    }
+    assert_true(other > N / 4); /* another seed, other labels */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_right),
         cmocka_unit_test(test_top),
         cmocka_unit_test(test_cross_entropy),
+        cmocka_unit_test(test_noisy_label),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

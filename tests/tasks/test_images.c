@@ -288,24 +288,7 @@ static void test_same_bits(void **state) {
     cx_task_spec spec = small(13);
     set(&spec, "dropout", 0.3);
     set_word(&spec, "activation", "rrelu");
-    live a = make(&spec), b = make(&spec);
-    size_t bytes = a.task->param_count * sizeof(float);
-    assert_memory_equal(a.block, b.block, bytes);
-    double first = cx_task_step(a.task, a.block, a.grads, 40);
-    for (uint32_t s = 0; s < 60; s += 7) /* over epochs, to and fro */
-        (void)cx_task_step(b.task, b.block, b.grads, s);
-    (void)cx_task_evaluate(b.task, b.block, CX_SPLIT_VALIDATION, 0, NULL);
-    assert_memory_not_equal(a.grads, b.grads, bytes);
-    assert_true(cx_task_step(b.task, b.block, b.grads, 40) == first);
-    assert_memory_equal(a.grads, b.grads, bytes);
-    spec.seed = 14;
-    live c = make(&spec);
-    assert_memory_not_equal(a.block, c.block, bytes);
-    memcpy(c.block, a.block, bytes);
-    assert_true(cx_task_step(c.task, c.block, c.grads, 40) != first); /* other batches */
-    drop_live(&a);
-    drop_live(&b);
-    drop_live(&c);
+    check_same_bits(&spec, &config, store, 40);
 }
 
 /* A training subset of one example: batches differ by nothing but their masks. */
@@ -471,12 +454,7 @@ static void test_lengths(void **state) {
 }
 
 static void expect_fault(const cx_task_spec *spec, int code, const char *word) {
-    cx_error err = {0};
-    cx_task *task;
-    assert_int_equal(cx_task_create(spec, &config, store, &task, &err), code);
-    assert_null(task);
-    if (!strstr(err.message, word))
-        fail_msg("'%s' does not name '%s'", err.message, word);
+    check_task_fault(spec, &config, store, code, word);
 }
 
 static void test_faults(void **state) {
@@ -508,19 +486,12 @@ static void test_faults(void **state) {
 }
 
 static void expect_store_fault(const char *row, int code, const char *word) {
-    cx_config c;
-    cx_data_store *s;
-    cx_error err = {0};
     char more[512], rows[512];
     (void)snprintf(more, sizeof more, "data: {fashion_mnist: %s, validation_examples: %d}", folder,
                    N_VALID);
     (void)snprintf(rows, sizeof rows, "  - {family: images, name: mine, outer_steps: 2, %s}\n",
                    row);
-    make_config(&c, more, rows);
-    assert_int_equal(cx_data_store_open(&c, &s, &err), code);
-    assert_null(s);
-    if (!strstr(err.message, word))
-        fail_msg("'%s' does not name '%s'", err.message, word);
+    check_store_fault(more, rows, code, word);
 }
 
 /* What cannot be trained is refused when the run starts, not when it is drawn. */

@@ -182,23 +182,7 @@ static void test_same_bits(void **state) {
     (void)state;
     cx_task_spec spec = small("neumf", 13);
     set(&spec, "dropout", 0.3);
-    live a = make(&spec), b = make(&spec);
-    size_t bytes = a.task->state_count * sizeof(float);
-    assert_memory_equal(a.block, b.block, bytes);
-    for (uint32_t s = 0; s < 90; s++) /* into the second epoch */
-        (void)cx_task_step(a.task, a.block, a.grads, s);
-    (void)cx_task_evaluate(a.task, a.block, CX_SPLIT_TRAIN, 0, NULL);
-    double there = cx_task_step(a.task, a.block, a.grads, 77);
-    assert_true(there == cx_task_step(b.task, b.block, b.grads, 77)); /* without those before */
-    assert_memory_equal(a.grads, b.grads, a.task->param_count * sizeof(float));
-    spec.seed = 14;
-    live c = make(&spec);
-    assert_memory_not_equal(a.block, c.block, bytes);
-    memcpy(c.block, a.block, bytes);
-    assert_true(cx_task_step(c.task, c.block, c.grads, 77) != there);
-    drop_live(&a);
-    drop_live(&b);
-    drop_live(&c);
+    check_same_bits(&spec, &config, store, 77);
 }
 
 /* --- exact small cases --- */
@@ -414,24 +398,6 @@ static void test_popularity(void **state) {
 /* --- learning --- */
 
 /* Adam in its plainest form. */
-static void adam(live *l, int steps, double lr) {
-    size_t n = l->task->param_count;
-    double *m = calloc(2 * n, sizeof *m), *v = m + n;
-    assert_non_null(m);
-    for (int s = 0; s < steps; s++) {
-        double loss = cx_task_step(l->task, l->block, l->grads, (uint32_t)s);
-        assert_true(isfinite(loss) && loss >= 0);
-        for (size_t i = 0; i < n; i++) {
-            double g = l->grads[i];
-            m[i] += 0.1 * (g - m[i]);
-            v[i] += 0.01 * (g * g - v[i]);
-            double mean = m[i] / (1 - pow(0.9, s + 1)), square = v[i] / (1 - pow(0.99, s + 1));
-            l->block[i] -= (float)(lr * mean / (sqrt(square) + 1e-8));
-        }
-    }
-    free(m);
-}
-
 /* Users of five tastes: an item of the user's own is among about 12 of 100 candidates, and
  * popularity does not know whose it is. */
 static void test_all_learn(void **state) {
@@ -514,17 +480,10 @@ static void test_lengths(void **state) {
 }
 
 static void expect_store_fault(const char *path, const char *row, int code, const char *word) {
-    cx_config c;
-    cx_data_store *s;
-    cx_error err = {0};
     char more[512], rows[512];
     (void)snprintf(more, sizeof more, "data: {ncf: '%s'}", path);
     (void)snprintf(rows, sizeof rows, "  - {family: ncf, name: mine, outer_steps: 2%s}\n", row);
-    make_config(&c, more, rows);
-    assert_int_equal(cx_data_store_open(&c, &s, &err), code);
-    assert_null(s);
-    if (!strstr(err.message, word))
-        fail_msg("'%s' does not name '%s'", err.message, word);
+    check_store_fault(more, rows, code, word);
 }
 
 static void test_faults(void **state) {

@@ -423,24 +423,7 @@ static void test_running_statistics(void **state) {
 static void test_same_bits(void **state) {
     (void)state;
     cx_task_spec spec = small(13);
-    live a = make(&spec), b = make(&spec);
-    size_t bytes = a.task->param_count * sizeof(float);
-    assert_memory_equal(a.block, b.block, bytes);
-    double first = cx_task_step(a.task, a.block, a.grads, 40);
-    for (uint32_t s = 0; s < 60; s += 7) /* over epochs, to and fro */
-        (void)cx_task_step(b.task, b.block, b.grads, s);
-    (void)cx_task_evaluate(b.task, b.block, CX_SPLIT_TEST, 0, NULL);
-    assert_memory_not_equal(a.grads, b.grads, bytes);
-    assert_true(cx_task_step(b.task, b.block, b.grads, 40) == first);
-    assert_memory_equal(a.grads, b.grads, bytes);
-    spec.seed = 14;
-    live c = make(&spec);
-    assert_memory_not_equal(a.block, c.block, bytes);
-    memcpy(c.block, a.block, bytes);
-    assert_true(cx_task_step(c.task, c.block, c.grads, 40) != first); /* other batches */
-    drop_live(&a);
-    drop_live(&b);
-    drop_live(&c);
+    check_same_bits(&spec, &config, store, 40);
 }
 
 /* Noise has nothing to be learned but by heart: the training split's loss falls. */
@@ -518,12 +501,7 @@ static void test_lengths(void **state) {
 }
 
 static void expect_fault(const cx_task_spec *spec, int code, const char *word) {
-    cx_error err = {0};
-    cx_task *task;
-    assert_int_equal(cx_task_create(spec, &config, store, &task, &err), code);
-    assert_null(task);
-    if (!strstr(err.message, word))
-        fail_msg("'%s' does not name '%s'", err.message, word);
+    check_task_fault(spec, &config, store, code, word);
 }
 
 static void test_faults(void **state) {
@@ -547,17 +525,10 @@ static void test_faults(void **state) {
 }
 
 static void expect_store_fault(const char *data, const char *row, int code, const char *word) {
-    cx_config c;
-    cx_data_store *s;
-    cx_error err = {0};
     char rows[512];
     (void)snprintf(rows, sizeof rows, "  - {family: resnet, name: mine, outer_steps: 2, %s}\n",
                    row);
-    make_config(&c, data, rows);
-    assert_int_equal(cx_data_store_open(&c, &s, &err), code);
-    assert_null(s);
-    if (!strstr(err.message, word))
-        fail_msg("'%s' does not name '%s'", err.message, word);
+    check_store_fault(data, rows, code, word);
 }
 
 static void test_store_faults(void **state) {

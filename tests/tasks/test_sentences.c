@@ -256,23 +256,7 @@ static void test_same_bits(void **state) {
     set(&spec, "dropout", 0.3);
     set(&spec, "layers", 2);
     set(&spec, "bptt_length", 5);
-    live a = make(&spec), b = make(&spec);
-    size_t bytes = a.task->param_count * sizeof(float);
-    assert_memory_equal(a.block, b.block, bytes);
-    double first = cx_task_step(a.task, a.block, a.grads, 40);
-    for (uint32_t s = 0; s < 60; s += 7) /* over epochs, to and fro */
-        (void)cx_task_step(b.task, b.block, b.grads, s);
-    (void)cx_task_evaluate(b.task, b.block, CX_SPLIT_VALIDATION, 0, NULL);
-    assert_memory_not_equal(a.grads, b.grads, bytes);
-    assert_true(cx_task_step(b.task, b.block, b.grads, 40) == first);
-    assert_memory_equal(a.grads, b.grads, bytes);
-    spec.seed = 14;
-    live c = make(&spec);
-    memcpy(c.block, a.block, bytes);
-    assert_true(cx_task_step(c.task, c.block, c.grads, 40) != first);
-    drop_live(&a);
-    drop_live(&b);
-    drop_live(&c);
+    check_same_bits(&spec, &config, store, 40);
 }
 
 /* bptt_length as long as the sentences: the same bits; shorter: not. */
@@ -298,20 +282,8 @@ static void test_bptt(void **state) {
 
 /* --- learning --- */
 
-static double adam(live *l, int steps, double lr) {
-    size_t n = l->task->param_count;
-    float *m = calloc(2 * n, sizeof *m), *v = m + n;
-    for (int s = 0; s < steps; s++) {
-        double loss = cx_task_step(l->task, l->block, l->grads, (uint32_t)s);
-        assert_true(isfinite(loss) && loss >= 0);
-        double c1 = 1 - pow(0.9, s + 1), c2 = 1 - pow(0.999, s + 1);
-        for (size_t i = 0; i < n; i++) {
-            m[i] = 0.9f * m[i] + 0.1f * l->grads[i];
-            v[i] = 0.999f * v[i] + 0.001f * l->grads[i] * l->grads[i];
-            l->block[i] -= (float)(lr * (m[i] / c1) / (sqrt(v[i] / c2) + 1e-8));
-        }
-    }
-    free(m);
+static double loss_after(live *l, int steps, double lr) {
+    adam(l, steps, lr);
     return cx_task_evaluate(l->task, l->block, CX_SPLIT_VALIDATION, 0, NULL);
 }
 
@@ -327,7 +299,7 @@ static void test_learns(void **state) {
             set(&spec, "min_count", 2); /* names say nothing about other sentences */
             live l = make(&spec);
             double before = cx_task_evaluate(l.task, l.block, CX_SPLIT_VALIDATION, 0, NULL);
-            double after = adam(&l, 400, 0.01);
+            double after = loss_after(&l, 400, 0.01);
             (void)cx_task_evaluate(l.task, l.block, CX_SPLIT_TEST, 0, metric);
             if (!(after < 0.5 * before && metric[0] > 0.9))
                 fail_msg("%s, %d layers: loss %g, then %g; accuracy %g", cx_recurrent_words[kind],
@@ -373,17 +345,10 @@ static void test_costs(void **state) {
 }
 
 static void expect_store_fault(const char *more, const char *row, int code, const char *word) {
-    cx_config c;
-    cx_data_store *s;
-    cx_error err = {0};
     char rows[512];
     (void)snprintf(rows, sizeof rows, "  - {family: sentences, name: mine, outer_steps: 2%s}\n",
                    row);
-    make_config(&c, more, rows);
-    assert_int_equal(cx_data_store_open(&c, &s, &err), code);
-    assert_null(s);
-    if (!strstr(err.message, word))
-        fail_msg("'%s' does not name '%s'", err.message, word);
+    check_store_fault(more, rows, code, word);
 }
 
 static void test_faults(void **state) {
@@ -421,7 +386,7 @@ static void test_sst(void **state) {
     live l = make_live(&spec, &c, s);
     double before = cx_task_evaluate(l.task, l.block, CX_SPLIT_VALIDATION, 0, NULL);
     assert_true(fabs(before - log(5)) < 0.1);
-    double metric[CX_TASK_METRICS], after = adam(&l, 500, 3e-3);
+    double metric[CX_TASK_METRICS], after = loss_after(&l, 500, 3e-3);
     (void)cx_task_evaluate(l.task, l.block, CX_SPLIT_VALIDATION, 0, metric);
     /* the labels' shares alone give 1.573 and 26 % */
     if (!(after < 1.55 && metric[0] > 0.29))

@@ -371,24 +371,7 @@ static void test_same_bits(void **state) {
     set(&spec, "time_mask", 5);
     set(&spec, "color", 1);
     set(&spec, "band_mask", 5);
-    live a = make(&spec), b = make(&spec);
-    size_t bytes = a.task->param_count * sizeof(float);
-    assert_memory_equal(a.block, b.block, bytes);
-    double first = cx_task_step(a.task, a.block, a.grads, 40);
-    for (uint32_t s = 0; s < 60; s += 7) /* over epochs, to and fro */
-        (void)cx_task_step(b.task, b.block, b.grads, s);
-    (void)cx_task_evaluate(b.task, b.block, CX_SPLIT_VALIDATION, 0, NULL);
-    assert_memory_not_equal(a.grads, b.grads, bytes);
-    assert_true(cx_task_step(b.task, b.block, b.grads, 40) == first);
-    assert_memory_equal(a.grads, b.grads, bytes);
-    spec.seed = 14;
-    live c = make(&spec);
-    assert_memory_not_equal(a.block, c.block, bytes);
-    memcpy(c.block, a.block, bytes);
-    assert_true(cx_task_step(c.task, c.block, c.grads, 40) != first); /* other batches */
-    drop_live(&a);
-    drop_live(&b);
-    drop_live(&c);
+    check_same_bits(&spec, &config, store, 40);
 }
 
 /* With few utterances and one in a batch, steps differ by little else but what they draw. */
@@ -494,16 +477,9 @@ static void test_learns(void **state) {
 /* --- configurations --- */
 
 static void expect(const char *more, const char *row, int code, const char *word) {
-    cx_config c;
-    cx_data_store *s;
-    cx_error err = {0};
     char text[600];
     (void)snprintf(text, sizeof text, "data: {%s cache: %s/cache}", more, folder);
-    make_config(&c, text, row);
-    int rc = cx_data_store_open(&c, &s, &err);
-    if (rc != code || !strstr(err.message, word))
-        fail_msg("%d '%s', not %d with '%s'", rc, err.message, code, word);
-    assert_null(s);
+    check_store_fault(text, row, code, word);
 }
 
 static void test_faults(void **state) {

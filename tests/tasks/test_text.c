@@ -107,24 +107,7 @@ static void test_same_bits(void **state) {
     (void)state;
     cx_task_spec spec = small(3, 8, 4);
     set(&spec, "dropout", 0.3);
-    live a = make(&spec), b = make(&spec);
-    size_t bytes = a.task->param_count * sizeof(float);
-    assert_memory_equal(a.block, b.block, bytes);
-    double first = cx_task_step(a.task, a.block, a.grads, 40);
-    for (uint32_t s = 0; s < 60; s += 7)
-        (void)cx_task_step(b.task, b.block, b.grads, s);
-    (void)cx_task_evaluate(b.task, b.block, CX_SPLIT_TEST, 0, NULL);
-    assert_memory_not_equal(a.grads, b.grads, bytes);
-    assert_true(cx_task_step(b.task, b.block, b.grads, 40) == first);
-    assert_memory_equal(a.grads, b.grads, bytes);
-    spec.seed = 4;
-    live c = make(&spec);
-    assert_memory_not_equal(a.block, c.block, bytes);
-    memcpy(c.block, a.block, bytes);
-    assert_true(cx_task_step(c.task, c.block, c.grads, 40) != first);
-    drop_live(&a);
-    drop_live(&b);
-    drop_live(&c);
+    check_same_bits(&spec, &config, store, 40);
 }
 
 /* --- evaluation --- */

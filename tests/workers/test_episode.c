@@ -1,8 +1,6 @@
-#include "tests/test.h"
+#include "tests/workers/fixture.h"
 
-#include "workers/baseline.h"
 #include "workers/control.h"
-#include "workers/episode.h"
 #include <math.h>
 #include <string.h>
 
@@ -17,45 +15,14 @@ static const char *const yaml =
     "noise: "
     "0.5}\n";
 
-typedef struct {
-    cx_config config;
-    cx_data_store *store;
-    cx_episode_runner *runner;
-    cx_task_spec spec;
-    cx_task *task;
-    cx_baseline baseline;
-    float *policy;
-} fixture;
-
 static fixture *set_up_with(const char *extra) {
+    fixture *f = make_fixture(extra, yaml);
     cx_error err;
-    int n;
-    char text[4096];
-    fixture *f = calloc(1, sizeof *f);
-    assert_non_null(f);
-    const cx_family_schema *const *schemas = cx_task_schemas(&n);
-    int size = snprintf(text, sizeof text, "%s%s", extra, yaml);
-    assert_ok(
-        cx_config_parse("test", text, (size_t)size, NULL, 0, schemas, n, &f->config, NULL, &err));
-    assert_ok(cx_data_store_open(&f->config, &f->store, &err));
-    assert_ok(cx_episode_runner_create(&f->config, f->store, &f->runner, &err));
     cx_task_sample(&f->config, 0, &f->spec);
     assert_ok(cx_episode_runner_task(f->runner, &f->spec, &f->task, &err));
     assert_ok(
         cx_baseline_run(&f->config, f->task, CX_SPLIT_VALIDATION, 32, NULL, &f->baseline, &err));
-    const cx_net *net = cx_episode_runner_net(f->runner);
-    f->policy = calloc(cx_net_count(net), sizeof(float));
-    assert_non_null(f->policy);
-    cx_rng rng = cx_rng_make(1, 0, CX_STREAM_POLICY);
-    cx_net_init(net, f->policy, &rng);
     return f;
-}
-
-static void tear_down(fixture *f) {
-    cx_episode_runner_destroy(f->runner);
-    cx_data_store_close(f->store);
-    free(f->policy);
-    free(f);
 }
 
 static cx_episode_result run(fixture *f, cx_acting acting, uint64_t episode,

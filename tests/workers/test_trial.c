@@ -1,4 +1,4 @@
-#include "tests/test.h"
+#include "tests/workers/fixture.h"
 
 #include "workers/control.h"
 #include "workers/trial.h"
@@ -13,40 +13,10 @@ static const char *const yaml =
     "  - {family: nqm, outer_steps: 7, inner_per_outer: 6, dimension: 40, conditioning: 100, "
     "noise: 0.5}\n";
 
-typedef struct {
-    cx_config config;
-    cx_data_store *store;
-    cx_episode_runner *runner;
-    cx_task_spec spec;
-    float *policy;
-} fixture;
-
 static fixture *set_up_with(const char *extra) {
-    cx_error err;
-    int n;
-    char text[4096];
-    fixture *f = calloc(1, sizeof *f);
-    assert_non_null(f);
-    const cx_family_schema *const *schemas = cx_task_schemas(&n);
-    int size = snprintf(text, sizeof text, "%s%s", extra, yaml);
-    assert_ok(
-        cx_config_parse("test", text, (size_t)size, NULL, 0, schemas, n, &f->config, NULL, &err));
-    assert_ok(cx_data_store_open(&f->config, &f->store, &err));
-    assert_ok(cx_episode_runner_create(&f->config, f->store, &f->runner, &err));
+    fixture *f = make_fixture(extra, yaml);
     cx_task_sample_entry(&f->config, 0, 9, &f->spec);
-    const cx_net *net = cx_episode_runner_net(f->runner);
-    f->policy = calloc(cx_net_count(net), sizeof(float));
-    assert_non_null(f->policy);
-    cx_rng rng = cx_rng_make(1, 0, CX_STREAM_POLICY);
-    cx_net_init(net, f->policy, &rng);
     return f;
-}
-
-static void tear_down(fixture *f) {
-    cx_episode_runner_destroy(f->runner);
-    cx_data_store_close(f->store);
-    free(f->policy);
-    free(f);
 }
 
 static cx_trial_job rule_job(const fixture *f, const char *rule, double lr) {
