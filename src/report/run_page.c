@@ -15,7 +15,7 @@
 
 enum {
     TABLE_ROWS = 20,     /* figures below a plot */
-    CURVES = 2,          /* metrics of one plot, at most */
+    CURVES = 3,          /* metrics of one plot, at most */
     BOOTSTRAP_MAX = 5000 /* numbers; above, the normal interval is as good and quick */
 };
 
@@ -72,8 +72,10 @@ static const figure policy_figures[] = {
 static const figure machine_figures[] = {
     {"Episodes per second", "episodes/s", "All workers together.",
      {{CX_METRIC_episodes_per_second, NULL}}, 1, true, false, 0, NAN, 0},
-    {"Workers busy", "share of their time", "Time in training steps, evaluations and sweeps.",
-     {{CX_METRIC_workers_busy, NULL}}, 1, true, false, 0, 1, 0},
+    {"Occupancy of the workers", "share of their time",
+     "Busy: in inner trainings and sweeps; policy: observing and choosing; waiting: without work, or for messages.",
+     {{CX_METRIC_workers_busy, "busy"}, {CX_METRIC_workers_policy, "policy"}, {CX_METRIC_workers_waiting, "waiting"}},
+     3, true, false, 0, 1, 0},
     {"Workers", "workers", NULL,
      {{CX_METRIC_workers, NULL}}, 1, true, false, 0, NAN, 0},
     {"Baselines", "sweeps", "Adam sweeps that are known, from this run or the cache.",
@@ -409,6 +411,9 @@ static int add_summary(const context *c, cx_error *err) {
     add_fact(c->page, "workers", last_finite(d->metric[CX_METRIC_workers], d->n), false);
     add_fact(c->page, "workers busy, at the end",
              last_finite(d->metric[CX_METRIC_workers_busy], d->n), true);
+    double lost = last_finite(d->metric[CX_METRIC_workers_lost], d->n);
+    if (lost > 0)
+        add_fact(c->page, "workers lost", lost, false);
     if (d->bad_lines) {
         (void)snprintf(text, sizeof text, "%d lines of the run's files could not be read.",
                        d->bad_lines);

@@ -20,7 +20,7 @@ for what in "coxswain eval $tiny" "--set &#39;evaluation.learning_rates=\[1e-2,1
     grep -q -- "$what" "$work/eval/report.html" || fail "the evaluation's page does not tell of '$what'"
 done
 for what in "coxswain train $tiny" "<b>Reward</b>" "<b>Entropy per head</b>" "KL divergence" "Explained variance" "<b>Staleness</b>" \
-    "<b>Episodes per second</b>" "<b>Workers busy</b>"; do
+    "<b>Episodes per second</b>" "<b>Occupancy of the workers</b>"; do
     grep -q "$what" "$work/run/report.html" || fail "the run's page does not tell of '$what'"
 done
 

@@ -299,7 +299,7 @@ static void test_run_page(void **state) {
                                         "<b>Staleness</b>",
                                         "<h2>Machine</h2>",
                                         "<b>Episodes per second</b>",
-                                        "<b>Workers busy</b>",
+                                        "<b>Occupancy of the workers</b>",
                                         "<b>Peak memory</b>",
                                         "images &lt;wild&gt;",
                                         "<h2>Configuration</h2>",
