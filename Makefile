@@ -5,6 +5,7 @@
 #   make test            packages, build, every test (under 15 minutes on 2 cores)
 #   make test-long       the longer checks
 #   make bench           the project's own measurements
+#   make fuzz            libFuzzer over every parser (needs clang), FUZZ_SECONDS=60 each; FUZZ="idx bpe"
 #   make check-floors    proves that no folder includes one above it
 #   make format          clang-format over all sources
 #   make install PREFIX=/usr/local DESTDIR=
@@ -42,11 +43,20 @@ MPI_OBJ := $(MPI_SRC:%.c=$(BUILD)/o/%.o)
 SAN_OBJ := $(LIB_SRC:%.c=$(BUILD)/san/%.o) $(RUN_SRC:%.c=$(BUILD)/san/%.o)
 DBL_OBJ := $(NN_SRC:%.c=$(BUILD)/double/%.o)
 
+# tests/fuzz: one fuzz_NAME.c per parser, and what they share; engine.c is libFuzzer's side
+FUZZ_SRC := $(filter-out tests/fuzz/test_% tests/fuzz/engine.c,$(sort $(wildcard tests/fuzz/*.c)))
+FUZZ     ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SECONDS ?= 60
+FUZZ_CC  ?= clang
+FUZZ_SAN := -O1 -g -march=$(ARCH) -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+FUZZ_OBJ := $(LIB_SRC:%.c=$(BUILD)/fuzz/o/%.o) $(RUN_SRC:%.c=$(BUILD)/fuzz/o/%.o) \
+            $(patsubst %.c,$(BUILD)/fuzz/o/%.o,$(filter-out tests/fuzz/fuzz_%,$(FUZZ_SRC))) $(BUILD)/fuzz/o/tests/fuzz/fuzz.o
+
 # tests/nn/double_*.c are linked with the network engine in double precision
 DBL_TESTS  := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/double_*.c)))
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/test_*.c)))
 
-.PHONY: all quickstart test test-unit test-program test-long bench packages check-floors check-format \
+.PHONY: all quickstart test test-unit test-program test-long bench fuzz packages check-floors check-format \
         format install clean
 all: $(BUILD)/coxswain $(BUILD)/libcoxswain.a $(BUILD)/libcoxswain.so
 
@@ -84,7 +94,8 @@ $(BUILD)/coxswain: $(CLI_OBJ) $(RUN_OBJ) $(MPI_OBJ) $(BUILD)/libcoxswain.a
 $(BUILD)/tests/%: tests/%.c | $(BUILD)/libsan.so
 	@mkdir -p $(@D)
 	@echo "  TEST  $<"
-	@$(CC) $(COMMON) $(SAN) $< -o $@ -L$(BUILD) -lsan -Wl,-rpath,'$$ORIGIN/../..' $(LIBS) -lcmocka
+	@$(CC) $(COMMON) $(SAN) $< $(filter %.o,$^) -o $@ -L$(BUILD) -lsan -Wl,-rpath,'$$ORIGIN/../..' $(LIBS) -lcmocka
+$(BUILD)/tests/fuzz/test_corpus: $(FUZZ_SRC:%.c=$(BUILD)/san/%.o)
 $(DBL_TESTS): $(BUILD)/tests/%: tests/%.c | $(BUILD)/libdouble.so
 	@mkdir -p $(@D)
 	@echo "  TEST  $<"
@@ -113,6 +124,24 @@ test-long: packages
 
 bench: all
 	@./bench/run
+
+# -w: the ordinary compiler is the one that warns
+$(BUILD)/fuzz/o/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  FUZZ  $<"
+	@$(FUZZ_CC) $(COMMON) -w -include tests/fuzz/clang.h $(FUZZ_SAN) -fsanitize=fuzzer-no-link -c $< -o $@
+$(BUILD)/fuzz/lib.a: $(FUZZ_OBJ)
+	@rm -f $@
+	@ar rcs $@ $^
+$(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/o/tests/fuzz/fuzz_%.o tests/fuzz/engine.c $(BUILD)/fuzz/lib.a
+	@echo "  LD    $@"
+	@$(FUZZ_CC) -std=c17 -Isrc -I. -w $(FUZZ_SAN) -fsanitize=fuzzer -DFUZZ_TARGET=fuzz_target_$* \
+	    tests/fuzz/engine.c $< $(BUILD)/fuzz/lib.a -o $@ $(LIBS) -lcmocka
+.PRECIOUS: $(BUILD)/fuzz/o/%.o
+fuzz:
+	@command -v $(FUZZ_CC) >/dev/null || { echo "make fuzz needs $(FUZZ_CC) with libFuzzer (Debian: clang, libclang-rt-14-dev)"; exit 1; }
+	@$(MAKE) --no-print-directory -j2 $(FUZZ:%=$(BUILD)/fuzz/fuzz_%)
+	@./scripts/fuzz $(BUILD)/fuzz $(FUZZ_SECONDS) $(FUZZ)
 
 check-floors:
 	@./scripts/check-floors
