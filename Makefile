@@ -24,7 +24,7 @@ WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-float-conversion 
 OPT     := -O3 -march=$(ARCH) -fno-math-errno -fno-trapping-math
 CFLAGS  ?= -g
 COMMON  := -std=c17 -D_GNU_SOURCE -Isrc -I. -DCX_VERSION='"$(VERSION)"' -DCX_BUILD_FLAGS='"$(OPT)"' $(WARN) -MMD -MP
-LIBS    := -lopenblas -lyaml -ljansson -lxxhash -lz -lpcre2-8 -ljpeg -lpng -lsndfile -lkissfft-float -lm -lpthread
+LIBS    := -lopenblas -lyaml -ljansson -lxxhash -lz -lpcre2-8 -ljpeg -lpng -lsndfile -lkissfft-float -lm
 SAN     := -O1 -g -march=$(ARCH) -fsanitize=address,undefined -fno-sanitize-recover=undefined \
            -fno-omit-frame-pointer
 MPI_CFLAGS = $(shell pkg-config --cflags ompi-c 2>/dev/null | sed 's/-I/-isystem /g')
