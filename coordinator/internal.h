@@ -33,7 +33,8 @@ typedef struct {
     worker_state *worker;
     uint64_t config_hash;
     bool learning;
-    bool told; /* by a worker, that a signal asked for a stop */
+    bool restored; /* from a checkpoint */
+    bool told;     /* by a worker, that a signal asked for a stop */
     cx_progress progress;
     double cpu_before, started, last_said, last_checkpoint, last_update;
     double update_began, longest_update, longest_save; /* seconds of wall time, the last two */
@@ -42,6 +43,9 @@ typedef struct {
     double last_reward, busy, learner_seconds;
 } coordinator;
 
+/* Whether a finished episode is one of this run: its task is the one that its number stands
+ * for, and its reward is a number. */
+bool cx_coordinator_result_fits(const coordinator *c, const cx_episode_result *r);
 /* checkpoint.c */
 int cx_coordinator_save(coordinator *c, cx_error *err);
 /* Newest whole checkpoint into learner and dispatch; none: a fresh run. */

@@ -66,7 +66,7 @@ static void give(const fuzz_sink *sink, cx_msg_type type, const void *body, cons
     free(message);
 }
 
-cx_trajectory *fuzz_episode(void) {
+cx_trajectory *fuzz_episode(uint64_t number) {
     cx_heads heads;
     cx_trajectory *t;
     const cx_config *config = fuzz_run_config(NULL);
@@ -75,15 +75,17 @@ cx_trajectory *fuzz_episode(void) {
                                    NULL) == CX_OK);
     memset(t->mask, 1, 2 * (size_t)heads.n_logits);
     t->log_prob[0] = t->log_prob[1] = -1;
-    t->result.steps = 2;
-    t->result.outer_steps = 3;
+    t->result.episode = number;
+    t->result.instance = number / (uint64_t)config->episode.environment_reuse;
     t->result.end = CX_END_DIVERGED;
-    cx_task_sample(config, 0, &t->result.spec);
+    t->result.steps = 2;
+    cx_task_sample(config, t->result.instance, &t->result.spec);
+    t->result.outer_steps = (int)cx_task_value(&t->result.spec, "outer_steps");
     return t;
 }
 
 static void give_piece(const fuzz_sink *sink) {
-    cx_trajectory *t = fuzz_episode();
+    cx_trajectory *t = fuzz_episode(0);
     cx_msg_piece m = {.bytes = cx_trajectory_piece_bytes(t, 2)};
     void *bytes = malloc(m.bytes);
     fuzz_must(bytes);
@@ -104,9 +106,9 @@ static void from_worker(const fuzz_sink *sink) {
     static cx_msg_evaluated evaluated;
     static cx_msg_tried tried;
     hello.config_hash = cx_hash(yaml, strlen(yaml), 0);
-    cx_task_sample(fuzz_run_config(NULL), 0, &result.result.spec);
-    result.result.steps = 2;
-    result.result.outer_steps = 3;
+    cx_trajectory *t = fuzz_episode(0);
+    result.result = t->result;
+    cx_trajectory_destroy(t);
     sweep.baseline.n_runs = 1;
     give(sink, CX_MSG_HELLO, &hello, NULL, 0);
     give(sink, CX_MSG_SWEEP, &sweep, NULL, 0);

@@ -9,7 +9,7 @@
 /* The configuration, parsed once; *yaml: as it is resolved. */
 const cx_config *fuzz_run_config(const char **yaml);
 /* An episode of it that diverged after two outer steps. */
-cx_trajectory *fuzz_episode(void);
+cx_trajectory *fuzz_episode(uint64_t number);
 /* Puts magic (its last byte only), version, length and hash of a message right. */
 void fuzz_mend_message(void *message, size_t size);
 /* One sound message of each type that workers (or the coordinator) receive, for episode 0. */
