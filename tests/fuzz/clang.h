@@ -3,6 +3,8 @@
 #ifndef CX_TESTS_FUZZ_CLANG_H
 #define CX_TESTS_FUZZ_CLANG_H
 
+/* Fuzzers have no levels of kernels to choose from (base/level.h). */
+#define __builtin_cpu_supports(feature) 1
 #define __builtin_shuffle(x, y, mask)                                                              \
     ({                                                                                             \
         __typeof__(x) fuzz_x = (x), fuzz_y = (y), fuzz_to;                                         \
