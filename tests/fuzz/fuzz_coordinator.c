@@ -5,7 +5,7 @@
 #include "tests/fuzz/messages.h"
 #include <string.h>
 
-enum { MESSAGES = 8 };
+enum { MESSAGES = 9 };
 
 static int busy(void *context, bool *worked, cx_error *err) {
     (void)context;
@@ -52,15 +52,15 @@ static void collect(void *context, const void *data, size_t size) {
     c->n++;
 }
 
-/* HELLO, the baseline's SWEEP, PIECE and RESULT of episode 0, in this order. */
+/* HELLO, READY, the baseline's SWEEP, PIECE and RESULT of episode 0, in this order. */
 static void seeds(const fuzz_sink *sink) {
     static collection c;
     c.n = 0;
     const fuzz_sink into = {collect, &c};
     fuzz_messages(&into, false);
-    fuzz_seed_pieces(sink, c.piece, 4);
     fuzz_seed_pieces(sink, c.piece, 5);
-    fuzz_seed_pieces(sink, (const cx_slice[]){c.piece[0], c.piece[7]}, 2);
+    fuzz_seed_pieces(sink, c.piece, 6);
+    fuzz_seed_pieces(sink, (const cx_slice[]){c.piece[0], c.piece[8]}, 2);
 }
 
 const fuzz_target fuzz_target_coordinator = {"coordinator", run, seeds};

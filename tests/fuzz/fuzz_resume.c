@@ -87,7 +87,9 @@ static void train(void) {
     fuzz_clear("first");
     fuzz_must(cx_data_store_open(&config, &store, &err) == CX_OK);
     fuzz_must(cx_loopback_create(end, &err) == CX_OK);
-    int rc = cx_worker_create(&config, cx_hash(yaml, strlen(yaml), 0), store, end[1], &w, &err);
+    int rc = cx_message_send_hello(end[1], 0, cx_hash(yaml, strlen(yaml), 0), &err);
+    if (!rc)
+        rc = cx_worker_create(&config, store, end[1], &w, &err);
     fuzz_must(rc == CX_OK);
     cx_coordinator_options o = {.config = &config,
                                 .config_yaml = yaml,

@@ -65,7 +65,7 @@ static bool run(const uint8_t *data, size_t size) {
     while (t.n > 1 && !message[t.n - 1].size)
         t.n--;
     fuzz_must(cx_data_store_open(config, &store, &err) == CX_OK);
-    fuzz_must(cx_worker_create(config, 1, store, &t.base, &w, &err) == CX_OK);
+    fuzz_must(cx_worker_create(config, store, &t.base, &w, &err) == CX_OK);
     int rc = CX_OK;
     bool worked = true, stopped = false;
     while (!rc && worked && !stopped)

@@ -111,6 +111,7 @@ static void from_worker(const fuzz_sink *sink) {
     cx_trajectory_destroy(t);
     sweep.baseline.n_runs = 1;
     give(sink, CX_MSG_HELLO, &hello, NULL, 0);
+    give(sink, CX_MSG_READY, NULL, NULL, 0);
     give(sink, CX_MSG_SWEEP, &sweep, NULL, 0);
     give_piece(sink);
     give(sink, CX_MSG_RESULT, &result, NULL, 0);
@@ -126,6 +127,8 @@ static void to_worker(const fuzz_sink *sink) {
     static cx_msg_baseline_job baseline = {.examples = 16};
     static cx_msg_evaluation evaluation = {.acting = CX_ACT_NEUTRAL, .test_examples = 16};
     static cx_msg_trial trial = {.job = {.length = 1, .rule = "adamw"}};
+    static cx_msg_drop drop = {.type = CX_MSG_EPISODE, .number = 3};
+    static cx_msg_stop stop;
     const cx_config *config = fuzz_run_config(NULL);
     cx_net *net;
     const cx_net_shape shape = cx_policy_shape(config);
@@ -142,7 +145,8 @@ static void to_worker(const fuzz_sink *sink) {
     give(sink, CX_MSG_EPISODE, &episode, weights, n * sizeof *weights);
     give(sink, CX_MSG_EVALUATION, &evaluation, NULL, 0);
     give(sink, CX_MSG_TRIAL, &trial, NULL, 0);
-    give(sink, CX_MSG_STOP, NULL, NULL, 0);
+    give(sink, CX_MSG_DROP, &drop, NULL, 0);
+    give(sink, CX_MSG_STOP, &stop, NULL, 0);
     free(weights);
 }
 
