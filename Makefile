@@ -165,7 +165,8 @@ test-unit:
 	@./scripts/run-tests $(UNIT_TESTS) $(DBL_TESTS)
 test-program: all
 	@./scripts/run-tests $(sort $(wildcard tests/*/test_*.sh))
-test-long: packages
+test-long: # without valgrind its test is skipped
+	@./scripts/packages valgrind || ./scripts/packages
 	@$(MAKE) --no-print-directory -j2 all
 	@./scripts/run-tests $(sort $(wildcard tests/*/long_*.sh))
 
@@ -189,7 +190,7 @@ $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/o/tests/fuzz/fuzz_%.o tests/fuzz/engine.c $(
 	    tests/fuzz/engine.c $< $(BUILD)/fuzz/lib.a -o $@ $(LIBS) -lcmocka
 .PRECIOUS: $(BUILD)/fuzz/o/%.o
 fuzz:
-	@command -v $(FUZZ_CC) >/dev/null || { echo "make fuzz needs $(FUZZ_CC) with libFuzzer (Debian: clang, libclang-rt-14-dev)"; exit 1; }
+	@./scripts/packages clang libclang-rt-14-dev
 	@$(MAKE) --no-print-directory -j2 $(FUZZ:%=$(BUILD)/fuzz/fuzz_%)
 	@./scripts/fuzz $(BUILD)/fuzz $(FUZZ_SECONDS) $(FUZZ)
 
