@@ -59,7 +59,7 @@ MPI_SRC := src/wire/mpi.c
 # compiled once for each level; of nn/ that is every file but these
 NN_ONCE := $(addprefix src/nn/,graph.c run.c replay.c op_lookup.c)
 NN_KERNELS := $(filter-out $(NN_ONCE),$(sort $(wildcard src/nn/*.c)))
-KERNELS := $(NN_KERNELS) src/optim/kernels.c src/policy/acting.c src/tasks/nqm_kernels.c
+KERNELS := $(NN_KERNELS) src/data/image_kernels.c src/optim/kernels.c src/policy/acting.c src/tasks/nqm_kernels.c
 LIB_SRC := $(filter-out $(MPI_SRC) $(KERNELS),$(sort $(wildcard src/*/*.c)))
 RUN_SRC := $(sort $(wildcard workers/*.c coordinator/*.c))
 CLI_SRC := $(sort $(wildcard cli/*.c))
