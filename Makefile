@@ -85,7 +85,7 @@ FUZZ_OBJ := $(patsubst %.c,$(BUILD)/fuzz/o/%.o,$(LIB_SRC) $(RUN_SRC) $(filter-ou
 DBL_TESTS  := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/double_*.c)))
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/test_*.c)))
 
-.PHONY: all quickstart test test-unit test-program test-long bench fuzz packages check-floors check-format \
+.PHONY: all quickstart test test-unit test-program test-long bench fuzz packages packages-test check-floors check-format \
         format install clean
 all: $(BUILD)/coxswain $(BUILD)/libcoxswain.a $(BUILD)/libcoxswain.so
 
@@ -150,12 +150,14 @@ $(DBL_TESTS): $(BUILD)/tests/%: tests/%.c | $(BUILD)/libdouble.so
 
 packages:
 	@./scripts/packages
+packages-test:
+	@./scripts/packages test
 
 quickstart: packages
 	@$(MAKE) --no-print-directory -j2 all
 	@./scripts/quickstart
 
-test: packages
+test: packages-test
 	@$(MAKE) --no-print-directory -j2 all
 	@$(MAKE) --no-print-directory check-floors
 	@$(MAKE) --no-print-directory test-unit
