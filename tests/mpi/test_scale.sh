@@ -2,7 +2,7 @@
 # Sixteen ranks in simulated time: the coordinator and its messages as they are, inner runs and learner modeled
 # (docs/scaling.md). Needs SimGrid.
 . "$(dirname "$0")/lib.sh"
-command -v smpicc >/dev/null && command -v smpirun >/dev/null || { echo "skip: no SimGrid (Debian: libsimgrid-dev)"; exit 0; }
+command -v smpicc >/dev/null && command -v smpirun >/dev/null || { echo "skip: no SimGrid (Debian: libsimgrid-dev)"; exit 77; }
 make -s -C "$root" build/scale/sim >"$work/make" 2>&1 || { fail "make: $(tail -5 "$work/make")"; finish; }
 simulate() {
     "$root/bench/scale/simulate" 16 "$root/configs/lhopt.yaml" "$root/bench/scale/lhopt.times" updates=40 \
