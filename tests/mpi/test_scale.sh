@@ -20,7 +20,7 @@ assert 0.65 < r["total_busy"] <= 1.0001, "workers idle"  # beginning and end of 
 assert 0 < r["learner"] < 0.5 and 0 < r["messages"] < 0.05
 P
 # a learner that is a hundred times slower holds all up: the model is not blind
-sed 's/^\(learner_[a-z]*_us\) .*/\1 5000/' "$root/bench/scale/costs" >"$work/costs"
+sed 's/^\(learner_[a-z]*_us\) .*/\1 5000/' "$root/bench/scale/lhopt.costs" >"$work/costs"
 COSTS="$work/costs" simulate >"$work/c" 2>&1 || fail "simulate: $(cat "$work/c")"
 python3 - "$work/c" <<'P' || fail "a slow learner: $(cat "$work/c")"
 import json, sys
