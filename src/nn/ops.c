@@ -43,7 +43,7 @@ const cx_op cx_op_table[] = {
     {"act_rrelu", {R("x")}, {"y"}, {{"lower", 1.0 / 8, -BIG, BIG, false}, {"upper", 1.0 / 3, -BIG, BIG, false}}, F(cx_rrelu), .in_place = true, .draws = true},
     {"dropout", {R("x")}, {"y"}, {{"p", 0.5, 0, 0.9999, false}}, F(cx_dropout), .in_place = true, .draws = true},
     {"scale", {R("x")}, {"y"}, {{"factor", 1, -BIG, BIG, false}}, ACT(cx_scale), .in_place = true},
-    {"add", {R("a"), R("b")}, {"y"}, {{0}}, F(cx_add)},
+    {"add", {R("a"), R("b")}, {"y"}, {{0}}, F(cx_add), .takes_relu = cx_add_takes_relu},
     {"mul", {R("a"), R("b")}, {"y"}, {{0}}, F(cx_mul)},
     {"reshape", {R("x")}, {"y"}, {DIM("d0"), DIM("d1"), DIM("d2"), DIM("d3")}, F(cx_reshape), .in_place = true},
     {"flatten", {R("x")}, {"y"}, {{"keep", 1, 0, CX_RANK_MAX - 1, true}}, F(cx_flatten), .in_place = true},
@@ -57,9 +57,9 @@ const cx_op cx_op_table[] = {
     {"huber", {R("x"), DATA("target")}, {"y"}, {{"delta", 1, 1e-30, BIG, false}, {"beta", 1, 1e-30, BIG, false}, REDUCTION}, F(cx_huber)},
     {"bce_with_logits", {R("x"), DATA("target")}, {"y"}, {REDUCTION}, F(cx_bce_with_logits)},
     {"conv2d", {R("x"), R("w"), R_OPT("b")}, {"y"}, {{"stride", 1, 1, 4096, true}, COUNT("padding", 0), {"groups", 1, 1, 65536, true}, {"dilation", 1, 1, 4096, true}}, F(cx_conv2d)},
-    {"maxpool2d", {R("x")}, {"y"}, {{"kernel", 2, 1, 4096, true}, COUNT("stride", 0), COUNT("padding", 0)}, F(cx_maxpool2d)},
+    {"maxpool2d", {R("x")}, {"y"}, {{"kernel", 2, 1, 4096, true}, COUNT("stride", 0), COUNT("padding", 0)}, F(cx_maxpool2d), .takes_relu = cx_takes_relu, .relu_first = true},
     {"avgpool2d", {R("x")}, {"y"}, {{"kernel", 2, 1, 4096, true}, COUNT("stride", 0), COUNT("padding", 0), {"global", 0, 0, 1, true}, {"count_include_pad", 1, 0, 1, true}}, F(cx_avgpool2d)},
-    {"batchnorm", {R("x"), R_OPT("w"), R_OPT("b"), STATE("running_mean"), STATE("running_var")}, {"y"}, {{"eps", 1e-5, 0, 1, false}, {"momentum", 0.1, 0, 1, false}}, F(cx_batchnorm)},
+    {"batchnorm", {R("x"), R_OPT("w"), R_OPT("b"), STATE("running_mean"), STATE("running_var")}, {"y"}, {{"eps", 1e-5, 0, 1, false}, {"momentum", 0.1, 0, 1, false}}, F(cx_batchnorm), .takes_relu = cx_takes_relu},
     {"groupnorm", {R("x"), R_OPT("w"), R_OPT("b")}, {"y"}, {{"eps", 1e-5, 0, 1, false}, {"groups", 1, 1, 65536, true}}, F(cx_groupnorm)},
     {"softmax", {R("x")}, {"y"}, {{0}}, F(cx_softmax), .in_place = true, .reads_output = true},
     {"log_softmax", {R("x")}, {"y"}, {{0}}, F(cx_log_softmax), .in_place = true, .reads_output = true},
@@ -105,6 +105,11 @@ int cx_shape_same(cx_call *c, cx_error *err) {
     (void)err;
     c->out[0].shape = c->in[0].shape;
     return CX_OK;
+}
+
+bool cx_takes_relu(const cx_call *c) {
+    (void)c;
+    return true;
 }
 
 int cx_op_fault(const cx_call *c, cx_error *err, const char *format, ...) {

@@ -196,6 +196,14 @@ static void max_any(const window *g, const cx_real *x, cx_real *y, place *at) {
         }
 }
 
+/* relu of the maxima: what does not pass has no place */
+static void drop_negative(cx_real *restrict y, place *restrict at, int n) {
+    for (int i = 0; i < n; i++) {
+        at[i] = y[i] <= 0 ? -1 : at[i];
+        y[i] = y[i] < 0 ? 0 : y[i];
+    }
+}
+
 void cx_maxpool2d_forward(cx_call *c, cx_rng *rng) {
     (void)rng;
     window g = read_window(c);
@@ -205,10 +213,13 @@ void cx_maxpool2d_forward(cx_call *c, cx_rng *rng) {
     else
         for (size_t p = 0; p < (size_t)g.planes; p++)
             max_any(&g, c->in[0].value + p * in, c->out[0].value + p * out, places(c) + p * out);
+    if (c->relu)
+        drop_negative(c->out[0].value, places(c), c->out[0].size);
 }
 
 void cx_maxpool2d_backward(cx_call *c) {
     window g = read_window(c);
+
     size_t in = (size_t)(g.h * g.w), out = (size_t)(g.oh * g.ow);
     if (is_two_by_two(&g)) {
         max_two_backward(c, &g);
@@ -221,7 +232,8 @@ void cx_maxpool2d_backward(cx_call *c) {
         if (!c->in[0].add)
             cx_zero(dx, in);
         for (size_t i = 0; i < out; i++)
-            dx[at[i]] += dy[i];
+            if (at[i] >= 0)
+                dx[at[i]] += dy[i];
     }
 }
 

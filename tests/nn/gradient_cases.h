@@ -101,6 +101,7 @@ static const gradient_case gradient_cases[] = {
     {"conv2d", {N4(3, 2, 4, 5), N4(3, 2, 5, 5), N1(3)}, {{"padding", 2}, LAST}, CX_TRAIN, {{0}}},
     {"conv2d", {N4(2, 2, 1, 1), N4(3, 2, 3, 3), N1(3)}, {{"padding", 1}, LAST}, CX_TRAIN, {{0}}},
     {"conv2d", {N4(5, 9, 14, 14), N4(19, 9, 3, 3), N1(19)}, {{"padding", 1}, LAST}, CX_TRAIN, {{0}}},
+    {"conv2d", {N4(3, 17, 5, 6), N4(18, 17, 3, 3), N1(18)}, {{"padding", 1}, LAST}, CX_TRAIN, {{0}}},
     {"maxpool2d", {D4(2, 2, 6, 4)}, {{"kernel", 2}, LAST}, CX_TRAIN, {{0}}},
     {"maxpool2d", {D4(1, 2, 5, 7)}, {{"kernel", 2}, {"stride", 2}, LAST}, CX_TRAIN, {{0}}},
     {"maxpool2d", {D4(2, 2, 7, 6)}, {{"kernel", 3}, {"stride", 2}, {"padding", 1}, LAST}, CX_TRAIN, {{0}}},

@@ -22,8 +22,14 @@ static const shape shapes[] = {
     {20, 9, 4, 13, 19, 3, 3, 1, 2, 1, 1, false},
     {16, 2, 1, 1, 3, 3, 3, 1, 1, 1, 1, true},
     {27, 4, 2, 5, 4, 3, 3, 1, 1, 1, 1, false},
-    {17, 64, 8, 8, 24, 3, 3, 1, 1, 1, 1, false},
+    {17, 8, 8, 8, 24, 3, 3, 1, 1, 1, 1, false},
     {16, 24, 33, 31, 8, 3, 3, 1, 1, 1, 1, false}, /* more than one strip */
+    /* channels enough for transforms of tiles, with edges that no tile meets */
+    {16, 16, 5, 6, 37, 3, 3, 1, 1, 1, 1, true},
+    {51, 29, 7, 7, 19, 3, 3, 1, 1, 1, 1, false}, /* blocks at once, the last not full */
+    {16, 25, 9, 4, 23, 3, 3, 1, 0, 1, 1, true},
+    {28, 33, 4, 11, 16, 3, 3, 1, 2, 1, 1, true},
+    {16, 18, 29, 26, 30, 3, 3, 1, 1, 1, 1, true}, /* strips */
     /* strides, of which some leave positions of x without any product */
     {16, 3, 32, 32, 16, 3, 3, 2, 1, 1, 1, false},
     {19, 16, 13, 11, 5, 3, 3, 2, 1, 1, 1, true},
