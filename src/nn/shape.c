@@ -21,6 +21,11 @@ int cx_add_shape(cx_call *c, cx_error *err) {
     return tail_of(c, err);
 }
 
+bool cx_takes_relu(const cx_call *c) {
+    (void)c;
+    return true;
+}
+
 bool cx_add_takes_relu(const cx_call *c) {
     return c->in[0].size == c->in[1].size;
 }
