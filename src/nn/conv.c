@@ -1,8 +1,8 @@
 /* 2-d cross-correlation, NCHW: x [N,C,H,W], w [out, C/groups, kh, kw], b [out].
- * The plain way, below: each image is unfolded into columns [C/groups kh kw][positions]
- * that stay in cache, followed by one matrix product per group. Faster ones: blocks of
- * images (nn/conv_lanes.h), and at stride 1 the images that do not fill a block without
- * unfolding (nn/conv_direct.c). */
+ * The plain way, below, and the one of the level without vectors: each image is unfolded into
+ * columns [C/groups kh kw][positions] that stay in cache, followed by one matrix product per group.
+ * Faster ones: blocks of images (nn/conv_lanes.h), and at stride 1 the images that do not fill a
+ * block without unfolding (nn/conv_direct.c). */
 #include "nn/conv.h"
 #include "nn/simd.h"
 
@@ -33,6 +33,8 @@ cx_conv cx_conv_read(const cx_call *c) {
     g.k = g.gc * g.kh * g.kw;
     g.p = g.oh * g.ow;
     g.unfolded = g.kh == 1 && g.kw == 1 && g.stride == 1 && g.padding == 0;
+    if (CX_LANES == 1) /* the level that defines the others */
+        return g;
     g.direct = g.stride == 1 && !g.unfolded && g.padding <= g.dilation * (g.kh - 1) &&
                g.padding <= g.dilation * (g.kw - 1);
     /* a block of images that is at least half full is as fast as its images one by one */

@@ -101,7 +101,8 @@ static void max_row(const cx_real *a, const cx_real *b, const cx_real *x_end, cx
     place_vec even, odd, low, high;
     lane_masks(&even, &odd, &low, &high);
     int j = 0;
-    for (; j < ow && x_end - (b + 2 * j) >= 2 * LANES && y_end - (y + j) >= LANES; j += LANES) {
+    for (; LANES > 1 && j < ow && x_end - (b + 2 * j) >= 2 * LANES && y_end - (y + j) >= LANES;
+         j += LANES) {
         cx_vec a0 = cx_vload(a + 2 * j), a1 = cx_vload(a + 2 * j + LANES);
         cx_vec b0 = cx_vload(b + 2 * j), b1 = cx_vload(b + 2 * j + LANES);
         cx_vec m = __builtin_shuffle(a0, a1, even), v = __builtin_shuffle(a0, a1, odd);
@@ -145,7 +146,8 @@ static void max_row_backward(const cx_real *dy, const place *at, cx_real *a, cx_
     lane_masks(&even, &odd, &low, &high);
     const cx_vec zero = {0};
     int j = 0;
-    for (; !add && j < ow && dx_end - (b + 2 * j) >= 2 * LANES && dy_end - (dy + j) >= LANES;
+    for (; LANES > 1 && !add && j < ow && dx_end - (b + 2 * j) >= 2 * LANES &&
+           dy_end - (dy + j) >= LANES;
          j += LANES) {
         cx_vec d = cx_vload(dy + j);
         place_vec p;
