@@ -26,11 +26,12 @@ static const cx_option options[] = {
 static const cx_syntax syntax = {
     "bench",
     "[TASK ...] [update] [policy] [learner]",
-    "Time of an inner training step for fixed tasks (default: all there are), on one thread,\n"
-    "and the shares of it that go into forward, backward, update and features. forward: the\n"
-    "batch is copied into the network, too; nqm computes loss and gradient in one pass, which\n"
-    "counts as forward. features: what a feature step (every 4th) costs more than another.\n"
-    "update, policy and learner time the optimizer alone on blocks of 10k, 100k and 1M\n"
+    "Time of an inner training step for fixed tasks (default: all of them), on one thread,\n"
+    "and the shares of it that go into data, forward, backward, update and features. data: a\n"
+    "batch is copied into the network. nqm draws its noise and computes loss and gradient in\n"
+    "one pass, which counts as forward. features: what a feature step (every 4th) costs more\n"
+    "than another. update, policy and learner time the optimizer alone on blocks of 10k, 100k and "
+    "1M\n"
     "parameters, the policy at one outer step, and one PPO update.",
     options,
     0,
@@ -103,7 +104,7 @@ typedef struct {
     uint32_t step;
     double norm; /* of the newest gradient */
     /* seconds of a block, each [blocks] */
-    double *whole, *forward, *backward, *update, *extra; /* extra: features */
+    double *whole, *data, *forward, *backward, *update, *extra; /* extra: features */
 } runner;
 
 static void runner_free(runner *r) {
@@ -127,32 +128,37 @@ static int runner_make(runner *r, const char *optimizer, const cx_bench_task *t,
 
 static int runner_room(runner *r, int blocks, cx_error *err) {
     size_t n = (size_t)blocks;
-    r->whole = calloc(5 * n, sizeof *r->whole);
+    r->whole = calloc(6 * n, sizeof *r->whole);
     if (!r->whole)
         return cx_fail(err, CX_ENOMEM, "no memory for %d blocks", blocks);
     r->forward = r->whole + n;
     r->backward = r->whole + 2 * n;
     r->update = r->whole + 3 * n;
     r->extra = r->whole + 4 * n;
+    r->data = r->whole + 5 * n;
     return CX_OK;
 }
 
-/* times[3]: forward, backward, update; NULL: no clock is read */
+/* times[PHASES]: data, forward, backward, update; NULL: no clock is read */
+enum { DATA, FORWARD, BACKWARD, UPDATE, PHASES };
 static void one_step(cx_bench_task *t, runner *r, double *times) {
-    double at[4] = {0};
+    double at[PHASES + 1] = {0};
     if (times)
-        at[0] = cx_clock_now();
+        at[DATA] = cx_clock_now();
+    cx_bench_task_data(t, r->block, r->grads, r->step);
+    if (times)
+        at[FORWARD] = cx_clock_now();
     cx_bench_task_forward(t, r->block, r->grads, r->step++);
     if (times)
-        at[1] = cx_clock_now();
+        at[BACKWARD] = cx_clock_now();
     cx_bench_task_backward(t);
     if (times)
-        at[2] = cx_clock_now();
+        at[UPDATE] = cx_clock_now();
     r->norm = cx_optimizer_step(r->o, r->block, r->grads, NULL, NULL, 0);
     if (!times)
         return;
-    at[3] = cx_clock_now();
-    for (int i = 0; i < 3; i++)
+    at[PHASES] = cx_clock_now();
+    for (int i = 0; i < PHASES; i++)
         times[i] = at[i + 1] - at[i];
 }
 
@@ -163,7 +169,7 @@ static void begin_block(runner *r) {
 }
 
 static void time_block(cx_bench_task *t, runner *r, int b) {
-    double times[CX_BENCH_BLOCK][3], plain = 0;
+    double times[CX_BENCH_BLOCK][PHASES], plain = 0;
     one_step(t, r, NULL); /* the caches become this runner's again */
     begin_block(r);
     double start = cx_clock_now();
@@ -173,25 +179,28 @@ static void time_block(cx_bench_task *t, runner *r, int b) {
     begin_block(r);
     for (int i = 0; i < CX_BENCH_BLOCK; i++) {
         one_step(t, r, times[i]);
-        r->forward[b] += times[i][0];
-        r->backward[b] += times[i][1];
+        r->data[b] += times[i][DATA];
+        r->forward[b] += times[i][FORWARD];
+        r->backward[b] += times[i][BACKWARD];
         if (i > 0)
-            plain += times[i][2] / (CX_BENCH_BLOCK - 1);
+            plain += times[i][UPDATE] / (CX_BENCH_BLOCK - 1);
     }
     if (r->features) {
         r->update[b] = CX_BENCH_BLOCK * plain;
-        r->extra[b] = times[0][2] - plain;
+        r->extra[b] = times[0][UPDATE] - plain;
     } else
-        r->update[b] = times[0][2] + (CX_BENCH_BLOCK - 1) * plain;
+        r->update[b] = times[0][UPDATE] + (CX_BENCH_BLOCK - 1) * plain;
 }
 
 static void add_row(cx_table *table, const cx_bench_task *t, const runner *r, int blocks) {
-    double part[4] = {cx_bench_median(r->forward, blocks), cx_bench_median(r->backward, blocks),
-                      cx_bench_median(r->update, blocks), cx_bench_median(r->extra, blocks)};
+    enum { SHARES = 5 };
+    double part[SHARES] = {cx_bench_median(r->forward, blocks),
+                           cx_bench_median(r->backward, blocks), cx_bench_median(r->update, blocks),
+                           cx_bench_median(r->extra, blocks), cx_bench_median(r->data, blocks)};
     /* features may drown in the clock's noise next to a long step; a share is never below 0 */
     part[3] = part[3] > 0 ? part[3] : 0;
     double ms = 1e3 * cx_bench_median(r->whole, blocks) / CX_BENCH_BLOCK, sum = 0;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < SHARES; i++)
         sum += part[i];
     cx_table_text(table, t->name);
     cx_table_text(table, r->optimizer);
@@ -202,7 +211,7 @@ static void add_row(cx_table *table, const cx_bench_task *t, const runner *r, in
     cx_table_number(table, t->params);
     cx_table_number(table, t->flops);
     cx_table_number(table, t->flops / (1e6 * ms));
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < SHARES; i++)
         cx_table_number(table, part[i] / sum);
 }
 
@@ -272,6 +281,7 @@ static cx_table *task_table(void) {
     cx_table_column(t, "backward", CX_COLUMN_SHARE, 1);
     cx_table_column(t, "update", CX_COLUMN_SHARE, 1);
     cx_table_column(t, "features", CX_COLUMN_SHARE, 1);
+    cx_table_column(t, "data", CX_COLUMN_SHARE, 1);
     return t;
 }
 
@@ -292,13 +302,10 @@ typedef struct {
 static int choose_word(const char *word, choice *c, cx_error *err) {
     const char *names[TASKS_MAX + PARTS], *name;
     size_t n = 0;
-    bool there;
-    for (int i = 0; (name = cx_bench_task_name(i, &there)) != NULL; i++) {
+    for (int i = 0; (name = cx_bench_task_name(i)) != NULL; i++) {
         names[n++] = name;
         if (strcmp(name, word) != 0)
             continue;
-        if (!there)
-            return cx_fail(err, CX_EUNSUPPORTED, "task %s is not implemented", word);
         c->task[c->n_tasks++] = i;
         return CX_OK;
     }
@@ -320,18 +327,10 @@ static int choose_word(const char *word, choice *c, cx_error *err) {
 }
 
 static void choose_all(choice *c) {
-    const char *name;
-    bool there;
-    char left_out[256] = "";
-    for (int i = 0; (name = cx_bench_task_name(i, &there)) != NULL; i++) {
-        size_t at = strlen(left_out);
-        if (there)
-            c->task[c->n_tasks++] = i;
-        else
-            (void)snprintf(left_out + at, sizeof left_out - at, "%s%s", at ? ", " : "", name);
+    while (cx_bench_task_name(c->n_tasks)) {
+        c->task[c->n_tasks] = c->n_tasks;
+        c->n_tasks++;
     }
-    if (left_out[0])
-        (void)fprintf(stderr, "coxswain bench: left out, not implemented: %s\n", left_out);
 }
 
 static int run_choice(const choice *c, const char *optimizer, const cx_bench_options *o,

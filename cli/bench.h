@@ -47,13 +47,14 @@ typedef struct {
     double loss_value;               /* of the newest step */
 } cx_bench_task;
 
-/* Task i of the table: its name (NULL: past the end) and whether it is implemented. */
-const char *cx_bench_task_name(int i, bool *there);
+/* Name of task i of the table; NULL: past the end. */
+const char *cx_bench_task_name(int i);
 int cx_bench_task_create(int i, cx_bench_task *t, cx_error *err);
 void cx_bench_task_destroy(cx_bench_task *t); /* also after a create that failed */
 void cx_bench_task_init(const cx_bench_task *t, float *block);
-/* Batch `step` is put into the network and goes through it. A task with a step of its
- * own has the gradient, too, afterwards. */
+/* Batch `step` is put into the network; then it goes through it. A task with a step of
+ * its own does all at the second call, and has the gradient, too, afterwards. */
+void cx_bench_task_data(cx_bench_task *t, float *block, float *grads, uint32_t step);
 void cx_bench_task_forward(cx_bench_task *t, float *block, float *grads, uint32_t step);
 void cx_bench_task_backward(cx_bench_task *t);
 

@@ -35,16 +35,21 @@ static void print_summary(const cx_run_summary *r, const char *dir, bool json) {
     if (json)
         (void)printf(
             "{\"updates\": %llu, \"episodes\": %llu, \"diverged\": %llu, \"seconds\": %.3f, "
-            "\"reward\": %s, \"workers_busy\": %.4f, \"coordinator_cpu\": %.4f}\n",
+            "\"reward\": %s, \"workers_busy\": %.4f, \"workers_policy\": %.4f, "
+            "\"workers_waiting\": %.4f, "
+            "\"coordinator_cpu\": %.4f, \"learner_seconds\": %.3f}\n",
             (unsigned long long)r->updates, (unsigned long long)r->episodes,
-            (unsigned long long)r->diverged, r->seconds, reward, r->workers_busy,
-            r->coordinator_cpu);
+            (unsigned long long)r->diverged, r->seconds, reward, r->share.busy, r->share.policy,
+            r->share.waiting, r->coordinator_cpu, r->learner_seconds);
     else
-        (void)printf("%llu updates, %llu episodes (%.1f %% diverged) in %.0f s; mean reward of the "
-                     "last update %s\nworkers %.1f %% of the time inside inner runs; coordinator "
-                     "%.0f %% of a core\npolicy: %s/policy.safetensors\n",
-                     (unsigned long long)r->updates, (unsigned long long)r->episodes, diverged,
-                     r->seconds, reward, 100 * r->workers_busy, 100 * r->coordinator_cpu, dir);
+        (void)printf(
+            "%llu updates, %llu episodes (%.1f %% diverged) in %.0f s; mean reward of the "
+            "last update %s\nworkers %.1f %% of the time inside inner runs, %.1f %% in the "
+            "policy, %.1f %% waiting; coordinator %.0f %% of a core, learning for %.0f s"
+            "\npolicy: %s/policy.safetensors\n",
+            (unsigned long long)r->updates, (unsigned long long)r->episodes, diverged, r->seconds,
+            reward, 100 * r->share.busy, 100 * r->share.policy, 100 * r->share.waiting,
+            100 * r->coordinator_cpu, r->learner_seconds, dir);
 }
 
 static int coordinate(cx_session *s, const cx_args *args, cx_error *err) {

@@ -195,16 +195,23 @@ static int receive_all(coordinator *c, bool *did, cx_error *err) {
 
 /* --- learning --- */
 
-/* Share of the workers' wall time inside inner runs and sweeps since the last call. */
-static double busy_share(coordinator *c) {
-    double busy = 0, alive = 0;
-    for (int i = 0; i < c->n_workers; i++) {
+/* Shares of the workers' wall time; since the last call where `recent`. */
+static cx_worker_shares worker_shares(coordinator *c, bool recent) {
+    static const cx_worker_time zero;
+    cx_worker_shares s = {0};
+    double alive = 0;
+    for (int i = 0; i < c->n_workers && c->worker; i++) {
         worker_state *w = &c->worker[i];
-        busy += w->time.inner + w->time.baseline - w->time_before.inner - w->time_before.baseline;
-        alive += w->time.alive - w->time_before.alive;
-        w->time_before = w->time;
+        const cx_worker_time *before = recent ? &w->time_before : &zero;
+        s.busy += w->time.inner + w->time.baseline - before->inner - before->baseline;
+        s.policy += w->time.policy - before->policy;
+        s.waiting += w->time.waiting - before->waiting;
+        alive += w->time.alive - before->alive;
+        if (recent)
+            w->time_before = w->time;
     }
-    return alive > 0 ? busy / alive : 0;
+    double scale = alive > 0 ? 1 / alive : 0;
+    return (cx_worker_shares){s.busy * scale, s.policy * scale, s.waiting * scale};
 }
 
 static cx_run_rates run_rates(coordinator *c) {
@@ -215,7 +222,8 @@ static cx_run_rates run_rates(coordinator *c) {
     r.episodes_per_second =
         since > 0 ? (double)(c->counters.episodes - c->episodes_at_update) / since : 0;
     r.workers = c->n_workers;
-    r.workers_busy = c->busy = busy_share(c);
+    r.share = worker_shares(c, true);
+    c->busy = r.share.busy;
     r.baselines = cx_baseline_cache_count(c->cache);
     for (int i = 0; i < c->n_workers; i++)
         if (c->worker[i].time.peak_bytes > r.peak_bytes_worker)
@@ -257,6 +265,7 @@ static void publish(coordinator *c) {
 
 static int end_update(coordinator *c, cx_error *err) {
     c->learning = false;
+    c->learner_seconds += c->stats.seconds;
     c->longest_update = fmax(c->longest_update, cx_clock_now() - c->update_began);
     publish(c);
     c->counters.version = cx_learner_version(c->learner);
@@ -463,19 +472,16 @@ static int prepare(coordinator *c, cx_error *err) {
     return CX_OK;
 }
 
-static void summarize(const coordinator *c, cx_run_summary *s) {
+static void summarize(coordinator *c, cx_run_summary *s) {
     memset(s, 0, sizeof *s);
     s->updates = c->counters.version;
     s->episodes = c->counters.episodes;
     s->diverged = c->counters.diverged;
     s->seconds = c->started > 0 ? cx_coordinator_seconds(c) : 0;
     s->last_reward = c->last_reward;
-    double busy = 0, alive = 0, wall = cx_clock_now() - c->started;
-    for (int i = 0; i < c->n_workers && c->worker; i++) {
-        busy += c->worker[i].time.inner + c->worker[i].time.baseline;
-        alive += c->worker[i].time.alive;
-    }
-    s->workers_busy = alive > 0 ? busy / alive : 0;
+    double wall = cx_clock_now() - c->started;
+    s->share = worker_shares(c, false);
+    s->learner_seconds = c->learner_seconds;
     s->coordinator_cpu = c->started > 0 && wall > 0 ? (cx_clock_cpu() - c->cpu_before) / wall : 0;
 }
 

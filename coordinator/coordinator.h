@@ -31,8 +31,9 @@ typedef struct {
     uint64_t updates, episodes, diverged;
     double seconds;
     double last_reward;     /* mean of the last update's episodes; NAN: no update was made */
-    double workers_busy;    /* share of wall time inside inner runs and baselines, all workers */
+    cx_worker_shares share; /* of all workers' wall time */
     double coordinator_cpu; /* share of a core, learning included */
+    double learner_seconds; /* computing updates, wall time */
 } cx_run_summary;
 
 /* Runs to the configured number of updates. CX_OK: done; CX_ESTOPPED: a checkpoint is

@@ -39,7 +39,7 @@ typedef struct {
     double update_began, longest_update, longest_save; /* seconds of wall time, the last two */
     uint64_t checkpoint_version, checkpoint_episodes, episodes_at_update;
     cx_update_stats stats; /* of the last update */
-    double last_reward, busy;
+    double last_reward, busy, learner_seconds;
 } coordinator;
 
 /* checkpoint.c */

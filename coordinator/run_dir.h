@@ -38,8 +38,13 @@ int cx_run_dir_open_lines(cx_run_dir *dir, const cx_run_counters *counters, cx_e
 /* One line per finished episode; per learner update. */
 int cx_run_dir_episode(cx_run_dir *dir, const cx_config *config, const cx_episode_result *r,
                        cx_error *err);
+/* Of the workers' wall time: inner runs and baselines; the policy; waiting and messages. */
 typedef struct {
-    double seconds, episodes_per_second, workers_busy;
+    double busy, policy, waiting;
+} cx_worker_shares;
+typedef struct {
+    double seconds, episodes_per_second;
+    cx_worker_shares share;
     int workers;
     uint64_t baselines, peak_bytes_coordinator, peak_bytes_worker;
 } cx_run_rates;

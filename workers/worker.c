@@ -23,8 +23,8 @@ struct cx_worker {
     cx_episode_runner *runner;
     float *policy; /* newest block that was sent */
     uint64_t version;
-    double born, inner, baseline; /* seconds */
-    void *buffer;                 /* of a packed piece */
+    double born, inner, baseline, sending; /* seconds; sending: of pieces, amid an episode */
+    void *buffer;                          /* of a packed piece */
     size_t buffer_size;
     uint64_t episode; /* the one that runs */
     int n_inbox;
@@ -134,7 +134,7 @@ static cx_worker_time worker_time(const cx_worker *w) {
     t.policy = cx_episode_runner_policy_seconds(w->runner);
     t.inner = w->inner;
     t.baseline = w->baseline;
-    t.waiting = t.alive - t.inner - t.baseline;
+    t.waiting = t.alive - t.inner - t.baseline - t.policy;
     struct rusage usage;
     if (getrusage(RUSAGE_SELF, &usage) == 0)
         t.peak_bytes = (uint64_t)usage.ru_maxrss * 1024;
@@ -157,6 +157,7 @@ static int report_failure(cx_worker *w, uint64_t number, const cx_error *why, cx
 
 static int send_piece(void *context, const cx_trajectory *t, int first, int n, cx_error *err) {
     cx_worker *w = context;
+    double start = cx_clock_now();
     size_t bytes = cx_trajectory_piece_bytes(t, n);
     if (bytes > w->buffer_size) {
         void *bigger = realloc(w->buffer, bytes);
@@ -170,8 +171,10 @@ static int send_piece(void *context, const cx_trajectory *t, int first, int n, c
     memset(&piece, 0, sizeof piece);
     piece.episode = w->episode;
     piece.bytes = bytes;
-    return cx_message_send(w->transport, 0, CX_MSG_PIECE, &piece, sizeof piece, w->buffer, bytes,
-                           err);
+    int rc =
+        cx_message_send(w->transport, 0, CX_MSG_PIECE, &piece, sizeof piece, w->buffer, bytes, err);
+    w->sending += cx_clock_now() - start;
+    return rc;
 }
 
 static int take_weights(cx_worker *w, uint64_t version, uint64_t n, const void *extra,
@@ -200,7 +203,7 @@ static int do_episode(cx_worker *w, const void *body, const void *extra, size_t 
     memset(&out, 0, sizeof out);
     w->episode = m.episode;
     double start = cx_clock_now();
-    double policy = cx_episode_runner_policy_seconds(w->runner);
+    double others = cx_episode_runner_policy_seconds(w->runner) + w->sending;
     int rc = take_weights(w, m.version, m.n_weights, extra, extra_size, &why);
     if (!rc) {
         cx_episode_job job = {.episode = m.episode,
@@ -213,8 +216,8 @@ static int do_episode(cx_worker *w, const void *body, const void *extra, size_t 
     }
     if (rc)
         return report_failure(w, m.episode, &why, err);
-    policy = cx_episode_runner_policy_seconds(w->runner) - policy;
-    w->inner += cx_clock_now() - start - policy;
+    others = cx_episode_runner_policy_seconds(w->runner) + w->sending - others;
+    w->inner += cx_clock_now() - start - others;
     out.result.rank = w->transport->rank;
     out.time = worker_time(w);
     return cx_message_send(w->transport, 0, CX_MSG_RESULT, &out, sizeof out, NULL, 0, err);

@@ -1,8 +1,10 @@
 /* 2-d cross-correlation, NCHW: x [N,C,H,W], w [out, C/groups, kh, kw], b [out].
- * Stride 1 is computed without unfolding (nn/conv_direct.c); else each image is unfolded
- * into columns [C/groups kh kw][positions] that stay in cache, followed by one matrix
- * product per group. */
+ * The plain way, below: each image is unfolded into columns [C/groups kh kw][positions]
+ * that stay in cache, followed by one matrix product per group. Faster ones: blocks of
+ * images (nn/conv_lanes.h), and at stride 1 the images that do not fill a block without
+ * unfolding (nn/conv_direct.c). */
 #include "nn/conv.h"
+#include "nn/simd.h"
 
 #include <limits.h>
 #include <string.h>
@@ -33,6 +35,9 @@ cx_conv cx_conv_read(const cx_call *c) {
     g.unfolded = g.kh == 1 && g.kw == 1 && g.stride == 1 && g.padding == 0;
     g.direct = g.stride == 1 && !g.unfolded && g.padding <= g.dilation * (g.kh - 1) &&
                g.padding <= g.dilation * (g.kw - 1);
+    /* a block of images that is at least half full is as fast as its images one by one */
+    if (g.kh * g.kw > 1 && cx_conv_lanes_fit(&g))
+        g.lanes = g.n % CX_LANES > CX_LANES / 2 ? g.n : g.n - g.n % CX_LANES;
     return g;
 }
 
@@ -55,7 +60,10 @@ int cx_conv2d_shape(cx_call *c, cx_error *err) {
         g.w + 2 * g.padding < g.dilation * (g.kw - 1) + 1)
         return cx_op_fault(c, err, "the kernel is larger than the padded image");
     c->out[0].shape = CX_SHAPE(g.n, g.out, g.oh, g.ow);
-    c->temp_size = g.direct ? cx_conv_direct_temp(&g) : 2 * (size_t)g.k * (size_t)g.p;
+    size_t many = g.lanes ? cx_conv_lanes_temp(&g) : 0, rest = 0;
+    if (g.lanes < g.n)
+        rest = g.direct ? cx_conv_direct_temp(&g) : 2 * (size_t)g.k * (size_t)g.p;
+    c->temp_size = many > rest ? many : rest;
     c->flops = 2.0 * g.n * g.out * (double)g.k * g.p;
     return CX_OK;
 }
@@ -122,28 +130,34 @@ static void add_bias(const cx_conv *g, const cx_real *b, cx_real *y) {
             y[o * g->p + i] = b[o];
 }
 
+static void unfolded_forward(cx_call *c, const cx_conv *g) {
+    size_t image = (size_t)(g->c * g->h) * (size_t)g->w, result = (size_t)g->out * (size_t)g->p;
+    for (int n = g->lanes; n < g->n; n++) {
+        cx_real *y = c->out[0].value + (size_t)n * result;
+        if (c->in[B].value)
+            add_bias(g, c->in[B].value, y);
+        for (int q = 0; q < g->groups; q++) {
+            const cx_real *x = c->in[X].value + (size_t)n * image +
+                               (size_t)q * (size_t)(g->gc * g->h) * (size_t)g->w;
+            if (!g->unfolded)
+                unfold(g, x, c->temp);
+            cx_gemm(false, false, g->go, g->p, g->k,
+                    c->in[W].value + (size_t)(q * g->go) * (size_t)g->k, g->k,
+                    g->unfolded ? x : c->temp, g->p, c->in[B].value != NULL,
+                    y + (size_t)(q * g->go) * (size_t)g->p, g->p);
+        }
+    }
+}
+
 void cx_conv2d_forward(cx_call *c, cx_rng *rng) {
     (void)rng;
     cx_conv g = cx_conv_read(c);
-    if (g.direct) {
+    if (g.lanes)
+        cx_conv_lanes_forward(c, &g);
+    if (g.direct && g.lanes < g.n)
         cx_conv_direct_forward(c, &g);
-        return;
-    }
-    size_t image = (size_t)(g.c * g.h) * (size_t)g.w, result = (size_t)g.out * (size_t)g.p;
-    for (int n = 0; n < g.n; n++) {
-        cx_real *y = c->out[0].value + (size_t)n * result;
-        if (c->in[B].value)
-            add_bias(&g, c->in[B].value, y);
-        for (int q = 0; q < g.groups; q++) {
-            const cx_real *x =
-                c->in[X].value + (size_t)n * image + (size_t)q * (size_t)(g.gc * g.h) * (size_t)g.w;
-            if (!g.unfolded)
-                unfold(&g, x, c->temp);
-            cx_gemm(false, false, g.go, g.p, g.k, c->in[W].value + (size_t)(q * g.go) * (size_t)g.k,
-                    g.k, g.unfolded ? x : c->temp, g.p, c->in[B].value != NULL,
-                    y + (size_t)(q * g.go) * (size_t)g.p, g.p);
-        }
-    }
+    else
+        unfolded_forward(c, &g);
 }
 
 static void bias_backward(const cx_conv *g, const cx_real *dy, cx_real *db, bool add) {
@@ -154,39 +168,47 @@ static void bias_backward(const cx_conv *g, const cx_real *dy, cx_real *db, bool
             db[o] += cx_total(dy, g->p);
 }
 
-void cx_conv2d_backward(cx_call *c) {
-    cx_conv g = cx_conv_read(c);
-    size_t image = (size_t)(g.c * g.h) * (size_t)g.w, result = (size_t)g.out * (size_t)g.p;
-    cx_real *dw = c->in[W].grad, *col = c->temp, *dcol = col + (size_t)g.k * (size_t)g.p;
-    if (c->in[B].grad)
-        bias_backward(&g, c->out[0].grad, c->in[B].grad, c->in[B].add);
-    if (g.direct) {
-        cx_conv_direct_backward(c, &g);
-        return;
-    }
-    if (c->in[X].grad && !c->in[X].add && !g.unfolded)
-        cx_zero(c->in[X].grad, (size_t)g.n * image);
-    for (int n = 0; n < g.n; n++)
-        for (int q = 0; q < g.groups; q++) {
-            size_t at = (size_t)n * image + (size_t)q * (size_t)(g.gc * g.h) * (size_t)g.w;
+static void unfolded_backward(cx_call *c, const cx_conv *g) {
+    size_t image = (size_t)(g->c * g->h) * (size_t)g->w, result = (size_t)g->out * (size_t)g->p;
+    cx_real *dw = c->in[W].grad, *col = c->temp, *dcol = col + (size_t)g->k * (size_t)g->p;
+    if (c->in[X].grad && !c->in[X].add && !g->unfolded)
+        cx_zero(c->in[X].grad + (size_t)g->lanes * image, (size_t)(g->n - g->lanes) * image);
+    for (int n = g->lanes; n < g->n; n++)
+        for (int q = 0; q < g->groups; q++) {
+            size_t at = (size_t)n * image + (size_t)q * (size_t)(g->gc * g->h) * (size_t)g->w;
             const cx_real *x = c->in[X].value + at;
             const cx_real *dy =
-                c->out[0].grad + (size_t)n * result + (size_t)(q * g.go) * (size_t)g.p;
-            size_t wq = (size_t)(q * g.go) * (size_t)g.k;
+                c->out[0].grad + (size_t)n * result + (size_t)(q * g->go) * (size_t)g->p;
+            size_t wq = (size_t)(q * g->go) * (size_t)g->k;
             if (dw) {
-                if (!g.unfolded)
-                    unfold(&g, x, col);
-                cx_gemm(false, true, g.go, g.k, g.p, dy, g.p, g.unfolded ? x : col, g.p,
-                        n || c->in[W].add, dw + wq, g.k);
+                if (!g->unfolded)
+                    unfold(g, x, col);
+                cx_gemm(false, true, g->go, g->k, g->p, dy, g->p, g->unfolded ? x : col, g->p,
+                        n || c->in[W].add, dw + wq, g->k);
             }
             if (!c->in[X].grad)
                 continue;
-            if (g.unfolded) {
-                cx_gemm(true, false, g.k, g.p, g.go, c->in[W].value + wq, g.k, dy, g.p,
-                        c->in[X].add, c->in[X].grad + at, g.p);
+            if (g->unfolded) {
+                cx_gemm(true, false, g->k, g->p, g->go, c->in[W].value + wq, g->k, dy, g->p,
+                        c->in[X].add, c->in[X].grad + at, g->p);
                 continue;
             }
-            cx_gemm(true, false, g.k, g.p, g.go, c->in[W].value + wq, g.k, dy, g.p, 0, dcol, g.p);
-            fold(&g, dcol, c->in[X].grad + at);
+            cx_gemm(true, false, g->k, g->p, g->go, c->in[W].value + wq, g->k, dy, g->p, 0, dcol,
+                    g->p);
+            fold(g, dcol, c->in[X].grad + at);
         }
+}
+
+void cx_conv2d_backward(cx_call *c) {
+    cx_conv g = cx_conv_read(c);
+    if (c->in[B].grad)
+        bias_backward(&g, c->out[0].grad, c->in[B].grad, c->in[B].add);
+    if (g.lanes && c->in[X].grad)
+        cx_conv_lanes_input_gradient(c, &g);
+    if (g.lanes && c->in[W].grad)
+        cx_conv_lanes_weight_gradient(c, &g);
+    if (g.direct && g.lanes < g.n)
+        cx_conv_direct_backward(c, &g);
+    else
+        unfolded_backward(c, &g);
 }

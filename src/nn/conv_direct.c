@@ -118,7 +118,7 @@ void cx_conv_direct_forward(cx_call *c, const cx_conv *g) {
     const cx_real *bias = c->in[CX_CONV_B].value;
     fill_offsets(g, &p, g->gc, offset);
     cx_zero(image, p.size);
-    for (int n = 0; n < g->n; n++) {
+    for (int n = g->lanes; n < g->n; n++) {
         put(&p, c->in[CX_CONV_X].value + (size_t)n * (size_t)(g->c * g->h * g->w), image);
         cx_real *y = c->out[0].value + (size_t)n * (size_t)(g->out * g->p);
         for (int q = 0; q < g->groups; q++)
@@ -151,7 +151,7 @@ static void input_gradient(cx_call *c, const cx_conv *g) {
     fill_offsets(g, &p, g->go, offset);
     flip(g, c->in[CX_CONV_W].value, wt);
     cx_zero(image, p.size);
-    for (int n = 0; n < g->n; n++) {
+    for (int n = g->lanes; n < g->n; n++) {
         put(&p, c->out[0].grad + (size_t)n * (size_t)(g->out * g->p), image);
         cx_real *dx = c->in[CX_CONV_X].grad + (size_t)n * (size_t)(g->c * g->h * g->w);
         for (int q = 0; q < g->groups; q++)
@@ -187,7 +187,7 @@ static void weight_gradient(cx_call *c, const cx_conv *g) {
     fill_offsets(g, &p, g->gc, offset);
     /* the zeros between the rows stay; only the rows are written below */
     cx_zero(x, GROUP * (p.size + (size_t)g->out * room));
-    for (int n = 0; n < g->n; n += GROUP) {
+    for (int n = g->lanes; n < g->n; n += GROUP) {
         int images = g->n - n < GROUP ? g->n - n : GROUP;
         for (int i = 0; i < images; i++) {
             put(&p, c->in[CX_CONV_X].value + (size_t)(n + i) * (size_t)(g->c * g->h * g->w),

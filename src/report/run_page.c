@@ -71,7 +71,7 @@ static const figure policy_figures[] = {
 static const figure machine_figures[] = {
     {"Episodes per second", "episodes/s", "All workers together.",
      {{CX_METRIC_episodes_per_second, NULL}}, 1, true, false, 0, NAN, 0},
-    {"Workers busy", "share of their time", "Time in training steps, baselines and the policy.",
+    {"Workers busy", "share of their time", "Time in training steps, evaluations and sweeps.",
      {{CX_METRIC_workers_busy, NULL}}, 1, true, false, 0, 1, 0},
     {"Workers", "workers", NULL,
      {{CX_METRIC_workers, NULL}}, 1, true, false, 0, NAN, 0},

@@ -83,7 +83,7 @@ static cx_ref mlp(const builder *b, cx_ref x) {
     affine fc = declare(b, "mlp.c_fc", f, d, false);
     affine proj = declare(b, "mlp.c_proj", d, f, true);
     x = cx_graph_op(b->g, "linear", (cx_ref[]){x, fc.w, fc.b}, 3, NULL);
-    x = cx_layer_unary(b->g, "act_gelu_tanh", x, NULL);
+    x = cx_layer_unary(b->g, b->net->erf ? "act_gelu_erf" : "act_gelu_tanh", x, NULL);
     return cx_graph_op(b->g, "linear", (cx_ref[]){x, proj.w, proj.b}, 3, NULL);
 }
 

@@ -1,5 +1,5 @@
 /* Decoder-only transformers in GPT-2's arrangement (Radford et al., 2019): token embedding
- * plus learned positions, blocks x + attention(ln(x)), x + mlp(ln(x)) with tanh-GELU, a
+ * plus learned positions, blocks x + attention(ln(x)), x + mlp(ln(x)) with GELU, a
  * last layer norm, and a head without bias. Dropout acts on the embedded tokens and on
  * what each branch adds; the attention's weights have none. */
 #ifndef CX_TASKS_TRANSFORMER_H
@@ -20,6 +20,7 @@ typedef struct {
      * 0.02 / sqrt(2 layers) for the two projections of a block that end in its sum. False:
      * uniform in +-1/sqrt(fan in). Embedding and positions are normal, 0.02, in both. */
     bool gpt2_start;
+    bool erf; /* GELU by the error function, not its tanh form */
     double dropout;
 } cx_transformer;
 

@@ -44,8 +44,10 @@ typedef struct {
 
 /* Where a worker's time goes, seconds since it started. */
 typedef struct {
-    double alive, inner, policy, baseline, waiting; /* inner: training steps and evaluations */
-    uint64_t peak_bytes;                            /* resident memory */
+    /* inner: training steps and evaluations; policy: observing and choosing; waiting: the
+     * rest, messages included. inner + policy + baseline + waiting = alive. */
+    double alive, inner, policy, baseline, waiting;
+    uint64_t peak_bytes; /* resident memory */
 } cx_worker_time;
 
 typedef struct {
