@@ -9,10 +9,14 @@
 #   make format          clang-format over all sources
 #   make install PREFIX=/usr/local DESTDIR=
 #
-# ARCH=native builds for this machine alone; ARCH=x86-64-v3 for a mixed cluster.
+# On x86-64 the kernels are in the program once for each level of the instruction set and the
+# best that the machine has is chosen at start (src/base/level.h); everything else needs
+# x86-64-v2. ARCH=native (or any -march=) builds for one kind of machine alone.
 
 CC      ?= cc
-ARCH    ?= native
+LD      ?= ld
+OBJCOPY ?= objcopy
+ARCH    ?=
 PREFIX  ?= /usr/local
 BUILD   ?= build
 VERSION := 0.1.0
@@ -20,27 +24,53 @@ VERSION := 0.1.0
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-float-conversion \
            -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror=implicit-function-declaration
 # no -ffast-math: a diverged run must be seen as NaN
-OPT     := -O3 -march=$(ARCH) -fno-math-errno -fno-trapping-math
+ifneq ($(ARCH),)
+LEVELS  := single
+SINGLE  := $(ARCH)
+MARCH   := -march=$(ARCH)
+else ifneq ($(filter x86_64-%,$(shell $(CC) -dumpmachine)),)
+LEVELS  := v2 v3 v4
+MARCH   := -march=x86-64-v2
+else
+LEVELS  := single
+SINGLE  := generic
+MARCH   :=
+endif
+MARCH_single := $(MARCH)
+# of one-lane vectors the compiler believes that they are never set
+MARCH_plain  := $(MARCH) -DCX_PLAIN -Wno-maybe-uninitialized
+$(foreach l,v2 v3 v4,$(eval MARCH_$(l) := -march=x86-64-$(l)))
+TEST_LEVELS := plain $(LEVELS)
+# what base/level.h reads: $(1) is a list of levels
+with_levels = -D'CX_LEVELS(X,...)=$(foreach l,$(1),X($(l),__VA_ARGS__))' -DCX_SINGLE_NAME='"$(SINGLE)"'
+
+OPT     := -O3 -fno-math-errno -fno-trapping-math
 CFLAGS  ?= -g
-COMMON  := -std=c17 -D_GNU_SOURCE -Isrc -I. -DCX_VERSION='"$(VERSION)"' -DCX_BUILD_FLAGS='"$(OPT)"' $(WARN) -MMD -MP
+COMMON  := -std=c17 -D_GNU_SOURCE -Isrc -I. -DCX_VERSION='"$(VERSION)"' \
+           -DCX_BUILD_FLAGS='"$(OPT) $(MARCH)"' $(WARN) -MMD -MP
 LIBS    := -lopenblas -lyaml -ljansson -lxxhash -lz -lpcre2-8 -ljpeg -lpng -lsndfile -lkissfft-float -lm -lpthread
-SAN     := -O1 -g -march=$(ARCH) -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+SAN     := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
            -fno-omit-frame-pointer
 MPI_CFLAGS = $(shell pkg-config --cflags ompi-c 2>/dev/null | sed 's/-I/-isystem /g')
 MPI_LIBS   = $(shell pkg-config --libs ompi-c 2>/dev/null)
 
 MPI_SRC := src/wire/mpi.c
-LIB_SRC := $(filter-out $(MPI_SRC),$(sort $(wildcard src/*/*.c)))
+# compiled once for each level; of nn/ that is every file but these
+NN_ONCE := $(addprefix src/nn/,graph.c run.c replay.c op_lookup.c)
+NN_KERNELS := $(filter-out $(NN_ONCE),$(sort $(wildcard src/nn/*.c)))
+KERNELS := $(NN_KERNELS) src/optim/kernels.c src/policy/acting.c src/tasks/nqm_kernels.c
+LIB_SRC := $(filter-out $(MPI_SRC) $(KERNELS),$(sort $(wildcard src/*/*.c)))
 RUN_SRC := $(sort $(wildcard workers/*.c coordinator/*.c))
 CLI_SRC := $(sort $(wildcard cli/*.c))
-NN_SRC  := $(sort $(wildcard src/base/*.c src/nn/*.c))
+DBL_SRC := $(sort $(wildcard src/base/*.c)) $(NN_ONCE)
 
-LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/o/%.o)
+LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/o/%.o) $(LEVELS:%=$(BUILD)/o/kernels-%.o)
 RUN_OBJ := $(RUN_SRC:%.c=$(BUILD)/o/%.o)
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/o/%.o)
 MPI_OBJ := $(MPI_SRC:%.c=$(BUILD)/o/%.o)
-SAN_OBJ := $(LIB_SRC:%.c=$(BUILD)/san/%.o) $(RUN_SRC:%.c=$(BUILD)/san/%.o)
-DBL_OBJ := $(NN_SRC:%.c=$(BUILD)/double/%.o)
+SAN_OBJ := $(LIB_SRC:%.c=$(BUILD)/san/%.o) $(RUN_SRC:%.c=$(BUILD)/san/%.o) \
+           $(TEST_LEVELS:%=$(BUILD)/san/kernels-%.o)
+DBL_OBJ := $(DBL_SRC:%.c=$(BUILD)/double/%.o) $(TEST_LEVELS:%=$(BUILD)/double/kernels-%.o)
 
 # tests/nn/double_*.c are linked with the network engine in double precision
 DBL_TESTS  := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/double_*.c)))
@@ -50,18 +80,36 @@ UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/test_*.c)))
         format install clean
 all: $(BUILD)/coxswain $(BUILD)/libcoxswain.a $(BUILD)/libcoxswain.so
 
+FLAGS_o      = $(COMMON) $(OPT) -fPIC $(CFLAGS)
+FLAGS_san    = $(COMMON) $(SAN) -fPIC
+FLAGS_double = $(COMMON) -DCX_REAL_DOUBLE -O1 -g -fPIC
 $(BUILD)/o/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
-	@$(CC) $(COMMON) $(OPT) -fPIC $(CFLAGS) $(if $(findstring wire/mpi,$<),$(MPI_CFLAGS)) -c $< -o $@
+	@$(CC) $(FLAGS_o) $(MARCH) $(call with_levels,$(LEVELS)) $(if $(findstring wire/mpi,$<),$(MPI_CFLAGS)) -c $< -o $@
 $(BUILD)/san/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "  SAN   $<"
-	@$(CC) $(COMMON) $(SAN) -fPIC -c $< -o $@
+	@$(CC) $(FLAGS_san) $(MARCH) $(call with_levels,$(TEST_LEVELS)) -c $< -o $@
 $(BUILD)/double/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "  DBL   $<"
-	@$(CC) $(COMMON) -DCX_REAL_DOUBLE -O1 -g -fPIC -c $< -o $@
+	@$(CC) $(FLAGS_double) $(MARCH) $(call with_levels,$(TEST_LEVELS)) -c $< -o $@
+
+# $(1): o, san or double; $(2): level; $(3): sources. One object, of which only tables are seen.
+define kernels
+$(BUILD)/$(1)/$(2)/%.o: %.c Makefile
+	@mkdir -p $$(@D)
+	@echo "  $(2)    $$<"
+	@$$(CC) $$(FLAGS_$(1)) $$(MARCH_$(2)) -DCX_LEVEL=$(2) -c $$< -o $$@
+$(BUILD)/$(1)/kernels-$(2).o: $(3:%.c=$(BUILD)/$(1)/$(2)/%.o)
+	@echo "  LD    $$@"
+	@$$(LD) -r -o $$@ $$^
+	@$$(OBJCOPY) -w --keep-global-symbol='*_at_$(2)' $$@
+endef
+$(foreach l,$(LEVELS),$(eval $(call kernels,o,$(l),$(KERNELS))))
+$(foreach l,$(TEST_LEVELS),$(eval $(call kernels,san,$(l),$(KERNELS))))
+$(foreach l,$(TEST_LEVELS),$(eval $(call kernels,double,$(l),$(NN_KERNELS))))
 
 $(BUILD)/libcoxswain.a: $(LIB_OBJ)
 	@rm -f $@
@@ -84,11 +132,11 @@ $(BUILD)/coxswain: $(CLI_OBJ) $(RUN_OBJ) $(MPI_OBJ) $(BUILD)/libcoxswain.a
 $(BUILD)/tests/%: tests/%.c | $(BUILD)/libsan.so
 	@mkdir -p $(@D)
 	@echo "  TEST  $<"
-	@$(CC) $(COMMON) $(SAN) $< -o $@ -L$(BUILD) -lsan -Wl,-rpath,'$$ORIGIN/../..' $(LIBS) -lcmocka
+	@$(CC) $(COMMON) $(SAN) $(MARCH) $(call with_levels,$(TEST_LEVELS)) $< -o $@ -L$(BUILD) -lsan -Wl,-rpath,'$$ORIGIN/../..' $(LIBS) -lcmocka
 $(DBL_TESTS): $(BUILD)/tests/%: tests/%.c | $(BUILD)/libdouble.so
 	@mkdir -p $(@D)
 	@echo "  TEST  $<"
-	@$(CC) $(COMMON) -DCX_REAL_DOUBLE -O1 -g $< -o $@ -L$(BUILD) -ldouble -Wl,-rpath,'$$ORIGIN/../..' $(LIBS) -lcmocka
+	@$(CC) $(COMMON) -DCX_REAL_DOUBLE -O1 -g $(MARCH) $(call with_levels,$(TEST_LEVELS)) $< -o $@ -L$(BUILD) -ldouble -Wl,-rpath,'$$ORIGIN/../..' $(LIBS) -lcmocka
 
 packages:
 	@./scripts/packages

@@ -37,10 +37,6 @@ void cx_give(cx_real *dx, const cx_real *v, int n, bool add) {
         dx[i] += v[i];
 }
 
-void cx_zero(cx_real *x, size_t n) {
-    memset(x, 0, n * sizeof *x);
-}
-
 cx_real cx_total(const cx_real *x, int n) {
     return cx_sum(x, n);
 }

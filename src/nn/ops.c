@@ -1,9 +1,6 @@
-/* The table of operators, and what their shape functions share. */
+/* The table of operators, of one level of the instruction set. */
 #include "nn/ops.h"
-
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
+#include "base/level.h"
 
 #define R(n)                                                                                       \
     { n, CX_IN_REAL, false }
@@ -28,7 +25,7 @@
     { n, value, 0, 4096, true }
 
 /* clang-format off */
-const cx_op cx_op_table[] = {
+CX_TABLE_AT_LEVEL(cx_op, cx_op_table) = {
     {"linear", {R("x"), R("w"), R_OPT("b")}, {"y"}, {{0}}, F(cx_linear)},
     {"act_relu", {R("x")}, {"y"}, {{0}}, ACT(cx_relu), .in_place = true, .reads_output = true},
     {"act_leaky_relu", {R("x")}, {"y"}, {{"slope", 0.01, 0, BIG, false}}, ACT(cx_leaky_relu), .in_place = true, .reads_output = true},
@@ -70,68 +67,6 @@ const cx_op cx_op_table[] = {
     {"lstm", {R("x"), R_OPT("h0"), R("w_ih"), R("w_hh"), R_OPT("b_ih"), R_OPT("b_hh"), R_OPT("c0")}, {"y", "h", "c"}, {{0}}, F(cx_recurrent), .reads_output = true},
     {"causal_attention", {R("x"), R("wqkv"), R_OPT("bqkv"), R("wo"), R_OPT("bo")}, {"y", "attn"}, {{"heads", 1, 1, 65536, true}}, F(cx_causal_attention), .reads_output = true},
     {"ctc", {R("x"), INT("targets"), INT("input_lengths"), INT("target_lengths")}, {"loss", "nll"}, {REDUCTION, COUNT("blank", 0), {"zero_infinity", 0, 0, 1, true}}, F(cx_ctc), .check = cx_ctc_check},
+    {.name = NULL},
 };
 /* clang-format on */
-const int cx_op_count = (int)(sizeof cx_op_table / sizeof *cx_op_table);
-
-const cx_op *cx_op_find(const char *name) {
-    for (int i = 0; i < cx_op_count; i++)
-        if (strcmp(cx_op_table[i].name, name) == 0)
-            return &cx_op_table[i];
-    return NULL;
-}
-
-const char *cx_shape_text(const cx_shape *shape, char *out, size_t size) {
-    size_t at = 0;
-    for (int i = 0; i < shape->rank && at < size; i++) {
-        int n = snprintf(out + at, size - at, "%s%d", i ? "," : "[", shape->dim[i]);
-        at += n > 0 ? (size_t)n : 0;
-    }
-    if (at < size)
-        (void)snprintf(out + at, size - at, "%s", shape->rank ? "]" : "[]");
-    return out;
-}
-
-bool cx_shape_equal(const cx_shape *a, const cx_shape *b) {
-    if (a->rank != b->rank)
-        return false;
-    for (int i = 0; i < a->rank; i++)
-        if (a->dim[i] != b->dim[i])
-            return false;
-    return true;
-}
-
-int cx_shape_same(cx_call *c, cx_error *err) {
-    (void)err;
-    c->out[0].shape = c->in[0].shape;
-    return CX_OK;
-}
-
-int cx_op_fault(const cx_call *c, cx_error *err, const char *format, ...) {
-    char text[256], shapes[480], shape[64];
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    size_t at = 0;
-    shapes[0] = 0;
-    for (int i = 0; i < CX_OP_INPUTS && c->op->inputs[i].name && at < sizeof shapes; i++) {
-        if (c->in[i].ref < 0)
-            continue;
-        int n =
-            snprintf(shapes + at, sizeof shapes - at, "%s%s %s", at ? ", " : "",
-                     c->op->inputs[i].name, cx_shape_text(&c->in[i].shape, shape, sizeof shape));
-        at += n > 0 ? (size_t)n : 0;
-    }
-    return cx_fail(err, CX_ECONFIG, "%s(%s): %s", c->op->name, shapes, text);
-}
-
-int cx_index_check(const cx_call *c, int k, int low, int high, double also, cx_error *err) {
-    for (int i = 0; i < c->in[k].size; i++) {
-        int32_t v = c->in[k].index[i];
-        if ((v < low || v > high) && (double)v != also)
-            return cx_fail(err, CX_EDATA, "%s: %s[%d] is %d, must be within %d..%d", c->op->name,
-                           c->op->inputs[k].name, i, v, low, high);
-    }
-    return CX_OK;
-}

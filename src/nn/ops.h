@@ -1,10 +1,13 @@
 /* What an operator is: one row of the table in nn/ops.c. Private to nn/; users of
  * graphs name operators by string. Adding one: its functions in the file of its
- * family, one row in the table, one case in tests/nn/double_gradients.c. */
+ * family, one row in the table, one case in tests/nn/double_gradients.c. All files of nn/
+ * but graph.c, run.c, replay.c and op_lookup.c are compiled once for each level of the
+ * instruction set (base/level.h). */
 #ifndef CX_NN_OPS_H
 #define CX_NN_OPS_H
 
 #include "nn/graph.h"
+#include <string.h>
 
 /* Before a loop over arrays that are the same or apart but never shifted, so that no
  * iteration depends on another: in-place operators are vectorized, too. */
@@ -81,9 +84,9 @@ struct cx_call {
     cx_mode mode;                /* of the last forward pass */
 };
 
-extern const cx_op cx_op_table[];
-extern const int cx_op_count;
-const cx_op *cx_op_find(const char *name);
+/* The operators, with the kernels of cx_level_now(); ends with a row without a name. */
+const cx_op *cx_op_table(void);
+const cx_op *cx_op_find(const char *name); /* NULL: there is none */
 
 /* The fault of a shape function: "linear(x [4,6], w [3,5]): ...". */
 int cx_op_fault(const cx_call *c, cx_error *err, const char *format, ...)
@@ -111,7 +114,9 @@ void cx_rows_fill(cx_real *y, const cx_real *b, int rows, int cols);
 void cx_rows_sum(cx_real *db, const cx_real *y, int rows, int cols, bool add);
 /* dx (+)= v */
 void cx_give(cx_real *dx, const cx_real *v, int n, bool add);
-void cx_zero(cx_real *x, size_t n);
+static inline void cx_zero(cx_real *x, size_t n) {
+    memset(x, 0, n * sizeof *x);
+}
 /* sum of n numbers */
 cx_real cx_total(const cx_real *x, int n);
 /* y = softmax(x) of one row (y may be x); returns log sum exp x. */

@@ -98,12 +98,11 @@ static bool is_int_array(const json_t *array) {
 /* The longest operator name that the file's name begins with, up to its end or a '_'. */
 static int find_op(const char *name, replay_case *r, cx_error *err) {
     size_t best = 0;
-    for (int i = 0; i < cx_op_count; i++) {
-        size_t n = strlen(cx_op_table[i].name);
-        if (n > best && strncmp(name, cx_op_table[i].name, n) == 0 &&
-            (!name[n] || name[n] == '_')) {
+    for (const cx_op *op = cx_op_table(); op->name; op++) {
+        size_t n = strlen(op->name);
+        if (n > best && strncmp(name, op->name, n) == 0 && (!name[n] || name[n] == '_')) {
             best = n;
-            r->op = &cx_op_table[i];
+            r->op = op;
         }
     }
     if (!r->op)

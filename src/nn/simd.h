@@ -7,7 +7,11 @@
 #include "nn/real.h"
 #include <string.h>
 
-#if defined(__AVX512F__)
+#if defined(CX_PLAIN) && defined(CX_REAL_DOUBLE)
+#define CX_VEC_BYTES 8
+#elif defined(CX_PLAIN)
+#define CX_VEC_BYTES 4
+#elif defined(__AVX512F__)
 #define CX_VEC_BYTES 64
 #elif defined(__AVX2__) && defined(__FMA__)
 #define CX_VEC_BYTES 32

@@ -1,4 +1,5 @@
 #include "optim/kernels.h"
+#include "base/level.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -19,11 +20,6 @@ typedef double vd __attribute__((vector_size(8 * CX_LANES)));
         wide_ += __builtin_convertvector(sum, vd);                                                 \
         memcpy((lanes).lane, &wide_, sizeof wide_);                                                \
     } while (0)
-
-double cx_lanes_sum(const cx_lanes *x) {
-    const double *l = x->lane;
-    return ((l[0] + l[4]) + (l[1] + l[5])) + ((l[2] + l[6]) + (l[3] + l[7]));
-}
 
 static void square_block(const float *x, size_t n, cx_lanes *sum) {
     vf a = {0}, b = {0}, c = {0}, d = {0}, p, q, r, s;
@@ -47,48 +43,48 @@ static void square_block(const float *x, size_t n, cx_lanes *sum) {
     FLUSH(*sum, a);
 }
 
-double cx_kernel_square_sum(const float *x, size_t n) {
+static double kernel_square_sum(const float *x, size_t n) {
     cx_lanes sum = {{0}};
     for (size_t i = 0; i < n; i += CX_BLOCK)
         square_block(x + i, n - i < CX_BLOCK ? n - i : CX_BLOCK, &sum);
     return cx_lanes_sum(&sum);
 }
 
-double cx_kernel_square_sum_wide(const float *x, size_t n) {
+static double kernel_square_sum_wide(const float *x, size_t n) {
     double sum = 0;
     for (size_t i = 0; i < n; i++)
         sum += (double)x[i] * (double)x[i];
     return sum;
 }
 
-void cx_kernel_scale(float *g, size_t n, float factor) {
+static void kernel_scale(float *g, size_t n, float factor) {
     for (size_t i = 0; i < n; i++)
         g[i] *= factor;
 }
 
-void cx_kernel_add(float *restrict g, const float *restrict p, size_t n, float weight) {
+static void kernel_add(float *restrict g, const float *restrict p, size_t n, float weight) {
     for (size_t i = 0; i < n; i++)
         g[i] += weight * p[i];
 }
 
-void cx_kernel_max(const float *restrict g, float *restrict v, size_t n, float ombeta2,
-                   float inside) {
+static void kernel_max(const float *restrict g, float *restrict v, size_t n, float ombeta2,
+                       float inside) {
     for (size_t i = 0; i < n; i++) {
         float old = v[i] - ombeta2 * v[i], new = fabsf(g[i]) + inside;
         v[i] = old > new ? old : new;
     }
 }
 
-void cx_kernel_square(const float *restrict g, float *restrict v, float *restrict s, size_t n,
-                      float ombeta2, float scale) {
+static void kernel_square(const float *restrict g, float *restrict v, float *restrict s, size_t n,
+                          float ombeta2, float scale) {
     for (size_t i = 0; i < n; i++) {
         v[i] += ombeta2 * (g[i] * g[i] - v[i]);
         s[i] = sqrtf(v[i]) * scale;
     }
 }
 
-void cx_kernel_power(const float *restrict g, float *restrict v, float *restrict s, size_t n,
-                     float ombeta2, float scale, float q) {
+static void kernel_power(const float *restrict g, float *restrict v, float *restrict s, size_t n,
+                         float ombeta2, float scale, float q) {
     const float root = 1.0f / q;
     for (size_t i = 0; i < n; i++) {
         v[i] += ombeta2 * (powf(fabsf(g[i]), q) - v[i]);
@@ -96,9 +92,9 @@ void cx_kernel_power(const float *restrict g, float *restrict v, float *restrict
     }
 }
 
-void cx_kernel_direction(const float *g, float *restrict m, const float *restrict s,
-                         const float *restrict p, float *u, size_t n, float ombeta1,
-                         float inverse_c1, float epsilon, float decay) {
+static void kernel_direction(const float *g, float *restrict m, const float *restrict s,
+                             const float *restrict p, float *u, size_t n, float ombeta1,
+                             float inverse_c1, float epsilon, float decay) {
     for (size_t i = 0; i < n; i++)
         m[i] += ombeta1 * (g[i] - m[i]);
     /* a second loop, because u may be g: without aliasing it is vectorized */
@@ -111,18 +107,18 @@ void cx_kernel_direction(const float *g, float *restrict m, const float *restric
         u[i] = m[i] * inverse_c1 / (s[i] + epsilon) + decay * p[i];
 }
 
-void cx_kernel_ratio(const float *restrict g, const float *restrict s, float *restrict u, size_t n,
-                     float epsilon) {
+static void kernel_ratio(const float *restrict g, const float *restrict s, float *restrict u,
+                         size_t n, float epsilon) {
     for (size_t i = 0; i < n; i++)
         u[i] = g[i] / (s[i] + epsilon);
 }
 
-void cx_kernel_momentum(const float *restrict g, float *restrict m, size_t n, float momentum) {
+static void kernel_momentum(const float *restrict g, float *restrict m, size_t n, float momentum) {
     for (size_t i = 0; i < n; i++)
         m[i] = momentum * m[i] + g[i];
 }
 
-void cx_kernel_norms(const float *p, const float *u, size_t n, cx_update_sums *sums) {
+static void kernel_norms(const float *p, const float *u, size_t n, cx_update_sums *sums) {
     vf pp[2] = {{0}, {0}}, uu[2] = {{0}, {0}}, a, b;
     size_t i = 0;
     for (; i + 2 * CX_LANES <= n; i += 2 * CX_LANES)
@@ -210,9 +206,9 @@ static inline void feature_step(feature_lanes *a, const float *p, const float *g
     a->exponents += bits;
 }
 
-void cx_kernel_features(const float *p, const float *g, const float *m, const float *u,
-                        const float *s, size_t n, float inverse_c1, float epsilon,
-                        cx_update_sums *sums) {
+static void kernel_features(const float *p, const float *g, const float *m, const float *u,
+                            const float *s, size_t n, float inverse_c1, float epsilon,
+                            cx_update_sums *sums) {
     feature_lanes a;
     memset(&a, 0, sizeof a);
     a.mantissas += 1.0f;
@@ -248,8 +244,8 @@ void cx_kernel_features(const float *p, const float *g, const float *m, const fl
     sums->above += (size_t)above;
 }
 
-void cx_kernel_apply(float *restrict p, const float *restrict u, float *restrict average, size_t n,
-                     float lr, float shrink, float weight) {
+static void kernel_apply(float *restrict p, const float *restrict u, float *restrict average,
+                         size_t n, float lr, float shrink, float weight) {
     if (!average) {
         for (size_t i = 0; i < n; i++)
             p[i] -= lr * u[i] + shrink * p[i];
@@ -262,8 +258,26 @@ void cx_kernel_apply(float *restrict p, const float *restrict u, float *restrict
     }
 }
 
-void cx_kernel_average(const float *restrict p, float *restrict average, size_t n, float weight) {
+static void kernel_average(const float *restrict p, float *restrict average, size_t n,
+                           float weight) {
     const float new = 1.0f - weight;
     for (size_t i = 0; i < n; i++)
         average[i] = weight * average[i] + new *p[i];
 }
+
+CX_TABLE_AT_LEVEL(cx_update_kernels, cx_update_kernels) = {{
+    .square_sum = kernel_square_sum,
+    .square_sum_wide = kernel_square_sum_wide,
+    .scale = kernel_scale,
+    .add = kernel_add,
+    .max = kernel_max,
+    .square = kernel_square,
+    .power = kernel_power,
+    .direction = kernel_direction,
+    .ratio = kernel_ratio,
+    .momentum = kernel_momentum,
+    .norms = kernel_norms,
+    .features = kernel_features,
+    .apply = kernel_apply,
+    .average = kernel_average,
+}};

@@ -16,7 +16,10 @@
 typedef struct {
     double lane[CX_LANES];
 } cx_lanes;
-double cx_lanes_sum(const cx_lanes *x);
+static inline double cx_lanes_sum(const cx_lanes *x) {
+    const double *l = x->lane;
+    return ((l[0] + l[4]) + (l[1] + l[5])) + ((l[2] + l[6]) + (l[3] + l[7]));
+}
 
 /* What a tensor's features and trust ratio are made from; g after clipping, p
  * before the update, mhat = m/c1. */
@@ -27,48 +30,50 @@ typedef struct {
     size_t above;                /* entries with s > epsilon */
 } cx_update_sums;
 
-/* The sum of squares of a whole array. */
-double cx_kernel_square_sum(const float *x, size_t n);
-/* The same in double, for values whose squares overflow a float. */
-double cx_kernel_square_sum_wide(const float *x, size_t n);
+typedef struct {
+    /* The sum of squares of a whole array. */
+    double (*square_sum)(const float *x, size_t n);
+    /* The same in double, for values whose squares overflow a float. */
+    double (*square_sum_wide)(const float *x, size_t n);
 
-void cx_kernel_scale(float *g, size_t n, float factor);
-/* g += weight * p */
-void cx_kernel_add(float *restrict g, const float *restrict p, size_t n, float weight);
+    void (*scale)(float *g, size_t n, float factor);
+    /* g += weight * p */
+    void (*add)(float *restrict g, const float *restrict p, size_t n, float weight);
 
-/* Averages move by ombeta times the difference: with beta = 1 - ombeta rounded to
- * float, an ombeta of 1e-5 would be wrong by 0.3 %, and disagree with c1 and c2.
- *
- * Denominators: update v and leave s.
- * v <- max(v - ombeta2 v, |g| + inside); v is s */
-void cx_kernel_max(const float *restrict g, float *restrict v, size_t n, float ombeta2,
-                   float inside);
-/* s = sqrt(v) * scale */
-void cx_kernel_square(const float *restrict g, float *restrict v, float *restrict s, size_t n,
-                      float ombeta2, float scale);
-/* s = (v * scale)^(1/q) */
-void cx_kernel_power(const float *restrict g, float *restrict v, float *restrict s, size_t n,
-                     float ombeta2, float scale, float q);
+    /* Averages move by ombeta times the difference: with beta = 1 - ombeta rounded to
+     * float, an ombeta of 1e-5 would be wrong by 0.3 %, and disagree with c1 and c2.
+     *
+     * Denominators: update v and leave s.
+     * v <- max(v - ombeta2 v, |g| + inside); v is s */
+    void (*max)(const float *restrict g, float *restrict v, size_t n, float ombeta2, float inside);
+    /* s = sqrt(v) * scale */
+    void (*square)(const float *restrict g, float *restrict v, float *restrict s, size_t n,
+                   float ombeta2, float scale);
+    /* s = (v * scale)^(1/q) */
+    void (*power)(const float *restrict g, float *restrict v, float *restrict s, size_t n,
+                  float ombeta2, float scale, float q);
 
-/* m += ombeta1 (g - m); u = m * inverse_c1 / (s + epsilon) + decay * p. u may be
- * the array g. */
-void cx_kernel_direction(const float *g, float *restrict m, const float *restrict s,
-                         const float *restrict p, float *u, size_t n, float ombeta1,
-                         float inverse_c1, float epsilon, float decay);
-/* u = g / (s + epsilon) */
-void cx_kernel_ratio(const float *restrict g, const float *restrict s, float *restrict u, size_t n,
-                     float epsilon);
-/* m <- momentum m + g */
-void cx_kernel_momentum(const float *restrict g, float *restrict m, size_t n, float momentum);
+    /* m += ombeta1 (g - m); u = m * inverse_c1 / (s + epsilon) + decay * p. u may be
+     * the array g. */
+    void (*direction)(const float *g, float *restrict m, const float *restrict s,
+                      const float *restrict p, float *u, size_t n, float ombeta1, float inverse_c1,
+                      float epsilon, float decay);
+    /* u = g / (s + epsilon) */
+    void (*ratio)(const float *restrict g, const float *restrict s, float *restrict u, size_t n,
+                  float epsilon);
+    /* m <- momentum m + g */
+    void (*momentum)(const float *restrict g, float *restrict m, size_t n, float momentum);
 
-void cx_kernel_norms(const float *p, const float *u, size_t n, cx_update_sums *sums);
-void cx_kernel_features(const float *p, const float *g, const float *m, const float *u,
-                        const float *s, size_t n, float inverse_c1, float epsilon,
-                        cx_update_sums *sums);
+    void (*norms)(const float *p, const float *u, size_t n, cx_update_sums *sums);
+    void (*features)(const float *p, const float *g, const float *m, const float *u, const float *s,
+                     size_t n, float inverse_c1, float epsilon, cx_update_sums *sums);
 
-/* p <- p - lr u - shrink p, and the average of the parameters where `average`. */
-void cx_kernel_apply(float *restrict p, const float *restrict u, float *restrict average, size_t n,
-                     float lr, float shrink, float weight);
-void cx_kernel_average(const float *restrict p, float *restrict average, size_t n, float weight);
+    /* p <- p - lr u - shrink p, and the average of the parameters where `average`. */
+    void (*apply)(float *restrict p, const float *restrict u, float *restrict average, size_t n,
+                  float lr, float shrink, float weight);
+    void (*average)(const float *restrict p, float *restrict average, size_t n, float weight);
+} cx_update_kernels;
+/* Those of cx_level_now(). */
+const cx_update_kernels *cx_update_kernels_now(void);
 
 #endif

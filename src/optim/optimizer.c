@@ -1,6 +1,7 @@
 #include "optim/optimizer.h"
 
 #include "base/arena.h"
+#include "base/level.h"
 #include "optim/features.h"
 #include "optim/kernels.h"
 
@@ -23,6 +24,7 @@ typedef struct {
 } stretch;
 
 struct cx_optimizer {
+    const cx_update_kernels *k;
     cx_rule_config rule;
     cx_hyper hyper;
     int n_tensors, n_groups;
@@ -123,6 +125,8 @@ static int check_layout(const cx_rule_config *rule, const cx_optim_tensor *tenso
     return CX_OK;
 }
 
+CX_LEVEL_LOOKUP(cx_update_kernels_now, cx_update_kernels, cx_update_kernels)
+
 int cx_optimizer_create(const cx_rule_config *rule, const cx_optim_tensor *tensors, int n_tensors,
                         int n_groups, size_t count, cx_optimizer **out, cx_error *err) {
     *out = NULL;
@@ -133,6 +137,7 @@ int cx_optimizer_create(const cx_rule_config *rule, const cx_optim_tensor *tenso
     if (!o)
         return cx_fail(err, CX_ENOMEM, "no memory for an optimizer");
     const size_t nt = (size_t)n_tensors, ng = (size_t)n_groups;
+    o->k = cx_update_kernels_now();
     o->rule = *rule;
     o->n_tensors = n_tensors;
     o->n_groups = n_groups;
@@ -206,8 +211,8 @@ static double gradient_squares(cx_optimizer *o, const float *grads, const bool *
             o->square[t] = 0;
             if (has_grad && !has_grad[t])
                 continue;
-            o->square[t] = pass ? cx_kernel_square_sum_wide(grads + x->offset, x->size)
-                                : cx_kernel_square_sum(grads + x->offset, x->size);
+            o->square[t] = pass ? o->k->square_sum_wide(grads + x->offset, x->size)
+                                : o->k->square_sum(grads + x->offset, x->size);
             all += o->square[t];
         }
         /* finite numbers above 1e19 have infinite squares in float, but not in double */
@@ -248,6 +253,7 @@ static void clip(cx_optimizer *o, const bool *has_grad) {
 
 /* One tensor's share of a step: its constants, as the loops want them. */
 typedef struct {
+    const cx_update_kernels *k;
     float *p, *g, *m, *v, *average;
     size_t size;
     float average_weight;
@@ -257,16 +263,16 @@ typedef struct {
 } tensor_step;
 
 static void apply(const tensor_step *s, const float *u, size_t at, size_t n) {
-    cx_kernel_apply(s->p + at, u, s->average ? s->average + at : NULL, n, s->lr, s->shrink,
-                    s->average_weight);
+    s->k->apply(s->p + at, u, s->average ? s->average + at : NULL, n, s->lr, s->shrink,
+                s->average_weight);
 }
 
 /* Clipping and L2 decay, in place. */
 static void prepare_gradient(const tensor_step *s, size_t at, size_t n) {
     if (s->coef != 1)
-        cx_kernel_scale(s->g + at, n, s->coef);
+        s->k->scale(s->g + at, n, s->coef);
     if (s->decay_gradient != 0)
-        cx_kernel_add(s->g + at, s->p + at, n, s->decay_gradient);
+        s->k->add(s->g + at, s->p + at, n, s->decay_gradient);
 }
 
 static void step_sgd(const cx_optimizer *o, const tensor_step *s) {
@@ -282,11 +288,11 @@ static void step_sgd(const cx_optimizer *o, const tensor_step *s) {
             if (s->first)
                 memcpy(m, g, n * sizeof *m);
             else
-                cx_kernel_momentum(g, m, n, momentum);
+                o->k->momentum(g, m, n, momentum);
             direction = m;
             if (o->rule.nesterov) {
                 memcpy(u, g, n * sizeof *u);
-                cx_kernel_add(u, m, n, momentum);
+                o->k->add(u, m, n, momentum);
                 direction = u;
             }
         }
@@ -302,10 +308,10 @@ static void step_rmsprop(const cx_optimizer *o, const tensor_step *s) {
         const size_t n = s->size - at < CX_BLOCK ? s->size - at : CX_BLOCK;
         const float *direction = u;
         prepare_gradient(s, at, n);
-        cx_kernel_square(s->g + at, s->v + at, root, n, (float)ombeta2, 1);
-        cx_kernel_ratio(s->g + at, root, u, n, epsilon);
+        o->k->square(s->g + at, s->v + at, root, n, (float)ombeta2, 1);
+        o->k->ratio(s->g + at, root, u, n, epsilon);
         if (s->m) {
-            cx_kernel_momentum(u, s->m + at, n, (float)o->rule.momentum);
+            o->k->momentum(u, s->m + at, n, (float)o->rule.momentum);
             direction = s->m + at;
         }
         apply(s, direction, at, n);
@@ -318,14 +324,14 @@ static const float *denominator(const cx_optimizer *o, const float *g, float *v,
     const double q = o->rule.denominator_norm;
     const float ombeta2 = (float)o->hyper.value[CX_HYPER_OMBETA2];
     if (isinf(q)) {
-        cx_kernel_max(g, v, n, ombeta2,
-                      o->rule.epsilon_in_maximum ? (float)o->hyper.value[CX_HYPER_EPSILON] : 0);
+        o->k->max(g, v, n, ombeta2,
+                  o->rule.epsilon_in_maximum ? (float)o->hyper.value[CX_HYPER_EPSILON] : 0);
         return v;
     }
     if (q == 2)
-        cx_kernel_square(g, v, buffer, n, ombeta2, (float)(1 / sqrt(c2)));
+        o->k->square(g, v, buffer, n, ombeta2, (float)(1 / sqrt(c2)));
     else
-        cx_kernel_power(g, v, buffer, n, ombeta2, (float)(1 / c2), (float)q);
+        o->k->power(g, v, buffer, n, ombeta2, (float)(1 / c2), (float)q);
     return buffer;
 }
 
@@ -370,11 +376,11 @@ static void step_ciao(cx_optimizer *o, int t, tensor_step *s, double *features) 
         float *u = lamb && !features ? g : direction;
         prepare_gradient(s, at, n);
         const float *d = denominator(o, g, s->v + at, root, n, state->c2);
-        cx_kernel_direction(g, s->m + at, d, s->p + at, u, n, ombeta1, inverse_c1, added, decay);
+        o->k->direction(g, s->m + at, d, s->p + at, u, n, ombeta1, inverse_c1, added, decay);
         if (features)
-            cx_kernel_features(s->p + at, g, s->m + at, u, d, n, inverse_c1, epsilon, &sums);
+            o->k->features(s->p + at, g, s->m + at, u, d, n, inverse_c1, epsilon, &sums);
         else if (lamb)
-            cx_kernel_norms(s->p + at, u, n, &sums);
+            o->k->norms(s->p + at, u, n, &sums);
         if (!lamb)
             apply(s, u, at, n);
         else if (u != g)
@@ -441,10 +447,11 @@ double cx_optimizer_step(cx_optimizer *o, float *params, float *grads, const boo
             features[f] = NAN;
         if (has_grad && !has_grad[t]) {
             if (average)
-                cx_kernel_average(params + x->offset, average + x->offset, x->size, average_weight);
+                o->k->average(params + x->offset, average + x->offset, x->size, average_weight);
             continue;
         }
-        tensor_step s = {.p = params + x->offset,
+        tensor_step s = {.k = o->k,
+                         .p = params + x->offset,
                          .g = grads + x->offset,
                          .m = m ? m + x->offset : NULL,
                          .v = v ? v + x->offset : NULL,
@@ -454,8 +461,8 @@ double cx_optimizer_step(cx_optimizer *o, float *params, float *grads, const boo
         step_tensor(o, t, &s, features);
     }
     for (int i = 0; average && i < o->n_gaps; i++)
-        cx_kernel_average(params + o->gaps[i].offset, average + o->gaps[i].offset, o->gaps[i].size,
-                          average_weight);
+        o->k->average(params + o->gaps[i].offset, average + o->gaps[i].offset, o->gaps[i].size,
+                      average_weight);
     if (taken)
         cx_features_add(&o->means, o->features, o->tensors, o->n_tensors, o->n_groups, o->scratch);
     o->features_taken = taken;
@@ -482,8 +489,8 @@ void cx_optimizer_inspect(const cx_optimizer *o, int tensor, cx_optim_inspection
     const tensor_state *s = &states(o)[tensor];
     const float *m = moment(o, o->m_at), *v = moment(o, o->v_at);
     *out = (cx_optim_inspection){
-        .m_norm = m ? sqrt(cx_kernel_square_sum_wide(m + x->offset, x->size)) : 0,
-        .v_norm = v ? sqrt(cx_kernel_square_sum_wide(v + x->offset, x->size)) : 0,
+        .m_norm = m ? sqrt(o->k->square_sum_wide(m + x->offset, x->size)) : 0,
+        .v_norm = v ? sqrt(o->k->square_sum_wide(v + x->offset, x->size)) : 0,
         .c1 = s->c1,
         .c2 = s->c2,
         .lamb = s->lamb,

@@ -8,9 +8,9 @@
  * the matrix that follows. */
 #include "policy/network.h"
 #include "base/arena.h"
+#include "base/level.h"
 #include "nn/graph.h"
-#include "nn/simd.h"
-#include "nn/vmath.h"
+#include "policy/acting.h"
 #include "policy/observation.h"
 
 #include <math.h>
@@ -69,12 +69,14 @@ static const struct {
 };
 
 struct cx_net {
+    const cx_acting_kernels *acting;
     cx_net_shape shape;
     cx_graph *layout; /* T = B = 1, never run: its tensors define the block */
     int n_tensors;
     struct cx_net_tensor *tensors;
     size_t at[ROLES]; /* where each tensor is in the block */
     float *scratch;   /* of acting */
+    bool upward;      /* the way of the next step through the matrices' rows */
     variant kept[KEPT_MAX];
     int n_kept;
     variant *current; /* that of the last forward pass */
@@ -182,6 +184,8 @@ static int describe(cx_net *net, cx_error *err) {
     return CX_OK;
 }
 
+CX_LEVEL_LOOKUP(cx_acting_kernels_now, cx_acting_kernels, cx_acting_kernels)
+
 static size_t scratch_size(const cx_net_shape *s) {
     return (size_t)s->inputs + 2 * (size_t)s->hidden + 8 * (size_t)s->lstm;
 }
@@ -191,6 +195,7 @@ int cx_net_create(const cx_net_shape *shape, cx_net **out, cx_error *err) {
     cx_net *net = calloc(1, sizeof *net);
     if (!net)
         return cx_fail(err, CX_ENOMEM, "no memory for a network");
+    net->acting = cx_acting_kernels_now();
     net->shape = *shape;
     variant layout = {0};
     int rc = build(shape, 1, 1, true, &layout, err);
@@ -296,68 +301,7 @@ void cx_net_update_statistics(const cx_net *net, float *block, const float *in, 
     *correction = (float)total;
 }
 
-/* --- acting ---
- * One row through the network, written out: at this size the time is that of reading
- * the weights once, which a library's matrix-vector product does several times slower.
- * A test holds it against the graphs of learning. */
-
-/* y[rows] = w[rows,n] x (+ b) (+ y where `add`), four rows at a time */
-static void matvec(const float *w, const float *b, const float *x, int rows, int n, bool add,
-                   float *y) {
-    int r = 0;
-    for (; r + 4 <= rows; r += 4, w += 4 * (size_t)n) {
-        cx_vec s[4] = {{0}};
-        int i = 0;
-        for (; i + CX_LANES <= n; i += CX_LANES) {
-            cx_vec v = cx_vload(x + i);
-            for (int k = 0; k < 4; k++)
-                s[k] = CX_VFMA(cx_vload(w + (size_t)k * (size_t)n + i), v, s[k]);
-        }
-        for (int k = 0; k < 4; k++) {
-            float sum = cx_vsum(s[k]);
-            for (int j = i; j < n; j++)
-                sum += w[(size_t)k * (size_t)n + (size_t)j] * x[j];
-            y[r + k] = sum + (b ? b[r + k] : 0) + (add ? y[r + k] : 0);
-        }
-    }
-    for (; r < rows; r++, w += n)
-        y[r] = cx_dot(w, x, n) + (b ? b[r] : 0) + (add ? y[r] : 0);
-}
-
-static void apply_tanh(float *x, int n) {
-    for (int i = 0; i < n; i++)
-        x[i] = cx_tanh(x[i]);
-}
-
-static void layernorm(float *x, int n) {
-    float mean = cx_sum(x, n) / (float)n;
-    float scale = 1 / sqrtf(cx_sum_squares(x, mean, n) / (float)n + layernorm_eps);
-    for (int i = 0; i < n; i++)
-        x[i] = (x[i] - mean) * scale;
-}
-
-/* gate[4n] = W x and other[4n] = U h come in; h and c are replaced. */
-static void cell(const cx_net *net, const float *block, float *restrict gate, float *restrict other,
-                 float *restrict h, float *restrict c) {
-    int n = net->shape.lstm;
-    const float *g1 = block + net->at[GAIN1], *b1 = block + net->at[BIAS1];
-    const float *g2 = block + net->at[GAIN2], *b2 = block + net->at[BIAS2];
-    const float *g3 = block + net->at[GAIN3], *b3 = block + net->at[BIAS3];
-    layernorm(gate, 4 * n);
-    layernorm(other, 4 * n);
-    for (int i = 0; i < 4 * n; i++)
-        gate[i] = gate[i] * g1[i] + b1[i] + other[i] * g2[i] + b2[i];
-    for (int i = 0; i < 2 * n; i++)
-        gate[i] = cx_sigmoid(gate[i]);
-    apply_tanh(gate + 2 * n, n);
-    for (int i = 3 * n; i < 4 * n; i++)
-        gate[i] = cx_sigmoid(gate[i]);
-    for (int i = 0; i < n; i++)
-        other[i] = c[i] = gate[n + i] * c[i] + gate[i] * gate[2 * n + i];
-    layernorm(other, n);
-    for (int i = 0; i < n; i++)
-        h[i] = gate[3 * n + i] * cx_tanh(other[i] * g3[i] + b3[i]);
-}
+/* --- acting: one row through the network, written out --- */
 
 int cx_net_step(cx_net *net, const float *block, const float *in, float *state, float *out,
                 cx_error *err) {
@@ -367,17 +311,27 @@ int cx_net_step(cx_net *net, const float *block, const float *in, float *state, 
     float *x = net->scratch, *a = x + s->inputs, *d = a + s->hidden;
     float *gate = d + s->hidden, *other = gate + 4 * s->lstm;
     float *h = state, *c = state + s->lstm;
+    const cx_acting_kernels *k = net->acting;
+    const cx_acting_norms norms = {block + at[GAIN1], block + at[BIAS1], block + at[GAIN2],
+                                   block + at[BIAS2], block + at[GAIN3], block + at[BIAS3]};
+    /* Weights larger than the second-level cache: what the step before has read last is still
+     * there, and is read first. */
+    bool up = net->upward;
+    net->upward = !up;
     cx_net_normalize(net, block, in, x);
-    matvec(block + at[INPUT_W], block + at[INPUT_B], x, s->hidden, s->inputs, false, a);
-    apply_tanh(a, s->hidden);
-    matvec(block + at[W_IH], NULL, a, 4 * s->lstm, s->hidden, false, gate);
-    matvec(block + at[W_HH], NULL, h, 4 * s->lstm, s->lstm, false, other);
-    cell(net, block, gate, other, h, c);
-    matvec(block + at[HIDDEN_W], block + at[HIDDEN_B], h, s->hidden, s->lstm, false, d);
-    apply_tanh(d, s->hidden);
-    matvec(block + at[OUTPUT_W], block + at[OUTPUT_B], d, s->outputs, s->hidden, false, out);
+    if (up)
+        k->matvec(block + at[W_HH], NULL, h, 4 * s->lstm, s->lstm, false, up, other);
+    k->matvec(block + at[INPUT_W], block + at[INPUT_B], x, s->hidden, s->inputs, false, up, a);
+    k->apply_tanh(a, s->hidden);
+    k->matvec(block + at[W_IH], NULL, a, 4 * s->lstm, s->hidden, false, up, gate);
+    if (!up)
+        k->matvec(block + at[W_HH], NULL, h, 4 * s->lstm, s->lstm, false, up, other);
+    k->cell(&norms, s->lstm, gate, other, h, c);
+    k->matvec(block + at[HIDDEN_W], block + at[HIDDEN_B], h, s->hidden, s->lstm, false, up, d);
+    k->apply_tanh(d, s->hidden);
+    k->matvec(block + at[OUTPUT_W], block + at[OUTPUT_B], d, s->outputs, s->hidden, false, up, out);
     if (s->residual)
-        matvec(block + at[DIRECT_W], NULL, x, s->outputs, s->inputs, true, out);
+        k->matvec(block + at[DIRECT_W], NULL, x, s->outputs, s->inputs, true, up, out);
     return CX_OK;
 }
 

@@ -16,8 +16,9 @@
  *
  * x is one tensor of rank 1, a vector: LAMB leaves its lr alone (lamb_ignore_vectors). */
 #include "base/arena.h"
-#include "nn/vmath.h"
+#include "base/level.h"
 #include "tasks/family.h"
+#include "tasks/nqm_kernels.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,18 +38,17 @@ static const cx_param_schema params[] = {NQM_PARAMS(CX_PARAM_ROW)};
 const cx_family_schema cx_family_nqm_schema = {
     "nqm", "noisy quadratic with a random optimum and diagonal curvature", N_PARAMS, params};
 
-/* Lanes of the sums: each adds in an order of its own, so that the compiler may
- * vectorize them and the result is still the same everywhere. */
-enum { LANES = 16 };
-
 typedef struct {
-    size_t d, padded;     /* padded to a multiple of LANES; the padding stays 0 */
+    const cx_nqm_kernels *k;
+    size_t d;
     float *root, *center; /* sqrt(h), o */
     float *draw;          /* e of the step */
     float scale;          /* noise sqrt(2/d) */
     double floor;         /* noise^2 */
     size_t offset;        /* of x in the block */
 } nqm;
+
+CX_LEVEL_LOOKUP(cx_nqm_kernels_now, cx_nqm_kernels, cx_nqm_kernels)
 
 static void destroy(cx_task *task) {
     nqm *q = task->own;
@@ -84,10 +84,10 @@ static int create(const cx_task_spec *spec, const cx_config *config, const cx_da
         return cx_fail(err, CX_ENOMEM, "no memory for a noisy quadratic");
     task->own = q;
     q->d = (size_t)spec->value[DIMENSION];
-    q->padded = (q->d + LANES - 1) / LANES * LANES;
-    q->root = cx_calloc(q->padded, sizeof(float));
-    q->center = cx_calloc(q->padded, sizeof(float));
-    q->draw = cx_calloc(q->padded, sizeof(float));
+    q->k = cx_nqm_kernels_now();
+    q->root = cx_calloc(q->d, sizeof(float));
+    q->center = cx_calloc(q->d, sizeof(float));
+    q->draw = cx_calloc(q->d, sizeof(float));
     task->graph = cx_graph_create();
     if (!q->root || !q->center || !q->draw || !task->graph)
         return cx_fail(err, CX_ENOMEM, "no memory for a noisy quadratic of %zu dimensions", q->d);
@@ -100,62 +100,15 @@ static int create(const cx_task_spec *spec, const cx_config *config, const cx_da
     return CX_OK;
 }
 
-/* sin(2 pi t) for |t| <= 1/4: Taylor's series up to the 11th power, 6e-8 at the ends. */
-static inline float sine(float t) {
-    float y = 6.28318530718f * t, z = y * y;
-    float p = fmaf(z, -2.50521084e-8f, 2.75573192e-6f);
-    p = fmaf(z, p, -1.98412698e-4f);
-    p = fmaf(z, p, 8.33333333e-3f);
-    p = fmaf(z, p, -1.66666667e-1f);
-    return fmaf(y * z, p, y);
-}
-
-/* Box and Muller's transform of whole arrays: the noise is most of a step's work, and
- * this is what the compiler can vectorize. In pieces of 2 HALF. */
-enum { HALF = 128 };
-static void draw_normals(cx_rng *rng, float *x, size_t n) {
-    uint32_t bits[2 * HALF];
-    for (size_t start = 0; start < n; start += 2 * HALF) {
-        size_t left = n - start < 2 * HALF ? n - start : 2 * HALF, pairs = (left + 1) / 2;
-        float first[HALF], second[HALF];
-        for (size_t i = 0; i < 2 * pairs; i++)
-            bits[i] = cx_rng_u32(rng) >> 8;
-        for (size_t i = 0; i < pairs; i++) {
-            float u = ((float)bits[i] + 1) * (1.0f / 16777216); /* (0, 1] */
-            float t = (float)bits[pairs + i] * (1.0f / 16777216) - 0.5f, a = fabsf(t);
-            float r = sqrtf(-2 * cx_log(u)), s = sine(a > 0.25f ? 0.5f - a : a);
-            first[i] = r * sine(0.25f - a); /* cosine */
-            second[i] = t < 0 ? -r * s : r * s;
-        }
-        memcpy(x + start, first, pairs * sizeof *x);
-        memcpy(x + start + pairs, second, (left - pairs) * sizeof *x);
-    }
-}
-
 static double step(cx_task *task, float *block, float *grads, uint32_t number) {
     nqm *q = task->own;
     const float *x = block + q->offset;
     float *g = grads + q->offset;
     if (q->scale > 0) {
         cx_rng rng = cx_rng_make(task->spec.seed, number, CX_STREAM_DROPOUT);
-        draw_normals(&rng, q->draw, q->d);
+        q->k->draw_normals(&rng, q->draw, q->d);
     }
-    double sum[LANES] = {0}, total = 0;
-    size_t whole = q->d / LANES * LANES;
-    for (size_t i = 0; i < whole; i += LANES)
-        for (size_t k = 0; k < LANES; k++) {
-            float r = q->root[i + k] * (x[i + k] - q->center[i + k]) - q->scale * q->draw[i + k];
-            g[i + k] = q->root[i + k] * r;
-            sum[k] += (double)r * r;
-        }
-    for (size_t i = whole; i < q->d; i++) {
-        float r = q->root[i] * (x[i] - q->center[i]) - q->scale * q->draw[i];
-        g[i] = q->root[i] * r;
-        total += (double)r * r;
-    }
-    for (int k = 0; k < LANES; k++)
-        total += sum[k];
-    return 0.5 * total;
+    return 0.5 * q->k->gradient(q->root, q->center, q->draw, q->scale, x, q->d, g);
 }
 
 /* Every split is the expectation itself. */
@@ -163,23 +116,10 @@ static double evaluate(cx_task *task, float *block, cx_split split, int examples
                        double metric[CX_TASK_METRICS]) {
     const nqm *q = task->own;
     const float *x = block + q->offset;
-    double sum[LANES] = {0}, total = 0;
     (void)split;
     (void)examples;
-    size_t whole = q->d / LANES * LANES;
-    for (size_t i = 0; i < whole; i += LANES)
-        for (size_t k = 0; k < LANES; k++) {
-            double r = (double)q->root[i + k] * ((double)x[i + k] - q->center[i + k]);
-            sum[k] += r * r;
-        }
-    for (size_t i = whole; i < q->d; i++) {
-        double r = (double)q->root[i] * ((double)x[i] - q->center[i]);
-        total += r * r;
-    }
-    for (int k = 0; k < LANES; k++)
-        total += sum[k];
     (void)metric;
-    return q->floor + 0.5 * total;
+    return q->floor + 0.5 * q->k->excess(q->root, q->center, x, q->d);
 }
 
 static double optimum(const cx_task *task) {
