@@ -58,7 +58,7 @@ MPI_SRC := src/wire/mpi.c
 # compiled once for each level; of nn/ that is every file but these
 NN_ONCE := $(addprefix src/nn/,graph.c run.c replay.c op_lookup.c)
 NN_KERNELS := $(filter-out $(NN_ONCE),$(sort $(wildcard src/nn/*.c)))
-KERNELS := $(NN_KERNELS) src/optim/kernels.c src/policy/acting.c src/tasks/nqm_kernels.c
+KERNELS := $(NN_KERNELS) src/data/image_kernels.c src/optim/kernels.c src/policy/acting.c src/tasks/nqm_kernels.c
 LIB_SRC := $(filter-out $(MPI_SRC) $(KERNELS),$(sort $(wildcard src/*/*.c)))
 RUN_SRC := $(sort $(wildcard workers/*.c coordinator/*.c))
 CLI_SRC := $(sort $(wildcard cli/*.c))
@@ -76,7 +76,7 @@ DBL_OBJ := $(DBL_SRC:%.c=$(BUILD)/double/%.o) $(TEST_LEVELS:%=$(BUILD)/double/ke
 DBL_TESTS  := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/double_*.c)))
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/test_*.c)))
 
-.PHONY: all quickstart test test-unit test-program test-long bench packages check-floors check-format \
+.PHONY: all quickstart test test-unit test-program test-long bench packages packages-test check-floors check-format \
         format install clean
 all: $(BUILD)/coxswain $(BUILD)/libcoxswain.a $(BUILD)/libcoxswain.so
 
@@ -140,12 +140,14 @@ $(DBL_TESTS): $(BUILD)/tests/%: tests/%.c | $(BUILD)/libdouble.so
 
 packages:
 	@./scripts/packages
+packages-test:
+	@./scripts/packages test
 
 quickstart: packages
 	@$(MAKE) --no-print-directory -j2 all
 	@./scripts/quickstart
 
-test: packages
+test: packages-test
 	@$(MAKE) --no-print-directory -j2 all
 	@$(MAKE) --no-print-directory check-floors
 	@$(MAKE) --no-print-directory test-unit

@@ -425,6 +425,8 @@ static int prepare(coordinator *c, cx_error *err) {
     int rc = make_crew(c, err);
     if (!rc)
         rc = cx_run_dir_open(&c->dir, c->o->dir, c->o->resume, c->o->config_yaml, err);
+    if (!rc && !c->dir.resumed)
+        rc = cx_made_write(c->o->dir, c->o->command, err);
     if (!rc)
         rc = cx_learner_create(c->config, &c->learner, err);
     if (!rc)
