@@ -131,15 +131,18 @@ static int restore_episodes(coordinator *c, const unsigned char *data, size_t si
         memcpy(&result, data + at, sizeof result);
         memcpy(&bytes, data + at + sizeof result, sizeof bytes);
         at += sizeof result + sizeof bytes;
-        if (bytes > size - at || result.steps < 0 || result.steps > result.outer_steps ||
-            result.outer_steps < 1 || result.outer_steps > 1 << 20)
+        /* a step has more than a byte: no room is made for what is not there */
+        if (bytes > size - at || result.steps < 1 || (uint64_t)result.steps > bytes ||
+            !cx_coordinator_result_fits(c, &result))
             return cx_fail(err, CX_EFORMAT, "the checkpoint's episodes are damaged");
         cx_trajectory *t;
         int rc = cx_trajectory_create(cx_privileged_size(c->config), c->heads.n_heads,
-                                      c->heads.n_logits, result.outer_steps, &t, err);
+                                      c->heads.n_logits, result.steps, &t, err);
         if (rc)
             return rc;
         rc = cx_trajectory_unpack(t, data + at, bytes, err);
+        if (!rc && t->result.steps != result.steps)
+            rc = cx_fail(err, CX_EFORMAT, "the checkpoint's episodes are damaged");
         if (rc) {
             cx_trajectory_destroy(t);
             return rc;
@@ -213,11 +216,7 @@ int cx_coordinator_restore(coordinator *c, cx_error *err) {
         return rc;
     c->checkpoint_version = c->counters.version;
     c->checkpoint_episodes = c->counters.episodes;
-    if (found) { /* a kill after DONE may have left an older policy file, or none */
-        rc = cx_coordinator_write_policy(c, err);
-        if (rc)
-            return rc;
-    }
+    c->restored = found;
     if (c->dir.resumed)
         (void)snprintf(
             c->dir.note, sizeof c->dir.note,

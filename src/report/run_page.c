@@ -444,6 +444,10 @@ static cx_table *closing_table(const json_t *root) {
         cx_table_column(t, name ? name : "",
                         column_is_text(rows, i) ? CX_COLUMN_TEXT : CX_COLUMN_SIGNIFICANT, 5);
     }
+    json_array_foreach(rows, i, item) if (json_array_size(item) != n) {
+        cx_table_destroy(t);
+        return NULL;
+    }
     json_array_foreach(rows, i, item) for (size_t k = 0; k < n; k++) {
         const json_t *cell = json_array_get(item, k);
         if (json_is_string(cell))
@@ -468,7 +472,7 @@ static void add_closing(cx_page *page, const char *dir) {
         cx_page_table(page, t);
     else
         (void)snprintf(fault, sizeof fault, "closing.json cannot be read: %s",
-                       root ? "it has no columns and rows" : why.text);
+                       root ? "it has no columns, or rows of other lengths" : why.text);
     if (fault[0])
         cx_page_text(page, fault);
     cx_table_destroy(t);
