@@ -82,6 +82,7 @@ static const gradient_case gradient_cases[] = {
     {"lstm_layernorm", {N3(4, 3, 5), N2(3, 6), N2(3, 6), N2(24, 5), N2(24, 6), N1(24), N1(24), N1(24), N1(24), N1(6), N1(6)}, {{"eps", 1e-4}, LAST}, CX_TRAIN, {{0}}},
     {"lstm_layernorm", {N3(1, 1, 2), N2(1, 17), N2(1, 17), N2(68, 2), N2(68, 17), N1(68), N1(68), N1(68), N1(68), N1(17), N1(17)}, {LAST}, CX_TRAIN, {{0}}},
     {"lstm_layernorm", {N3(3, 2, 5), NONE, NONE, N2(12, 5), N2(12, 3), N1(12), N1(12), N1(12), N1(12), N1(3), N1(3)}, {{"eps", 0.1}, LAST}, CX_TRAIN, {{0}}},
+    {"lstm_layernorm", {N3(3, 130, 2), N2(130, 3), N2(130, 3), N2(12, 2), N2(12, 3), N1(12), N1(12), N1(12), N1(12), N1(3), N1(3)}, {{"eps", 0.1}, LAST}, CX_TRAIN, {{0}}}, /* two chunks of time */
     {"cross_entropy", {N2(6, 5), {'i', 1, {6}, 5}}, {LAST}, CX_TRAIN, {{0}}},
     {"cross_entropy", {N3(2, 3, 19), {'i', 2, {2, 3}, 19}}, {{"label_smoothing", 0.15}, {"ignore_index", 7}, LAST}, CX_TRAIN, {{7, 2, 18, 7, 0, 1}}},
     {"cross_entropy", {N1(5), {'i', 0, {0}, 5}}, {{"reduction", 1}, LAST}, CX_TRAIN, {{0}}},
