@@ -29,4 +29,8 @@ void cx_dot_tile(const cx_real *const a[4], const cx_real *const b[4], int n, in
                  ptrdiff_t a_segment, ptrdiff_t b_segment, int rows, int cols, cx_real *c,
                  ptrdiff_t c_row, bool add);
 
+/* What cx_gemm (nn/ops.h) computes, by its definition. */
+void cx_gemm_plain(bool ta, bool tb, int m, int n, int k, const cx_real *a, int lda,
+                   const cx_real *b, int ldb, bool add, cx_real *c, int ldc);
+
 #endif
