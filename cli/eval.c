@@ -53,11 +53,15 @@ static bool stop_asked(void *unused) {
 }
 
 cx_farm_options cx_eval_farm(cx_session *s) {
-    return (cx_farm_options){.transport = s->transport,
+    return (cx_farm_options){.config = &s->config,
+                             .transport = s->transport,
                              .config_hash = s->config_hash,
                              .idle = s->idle,
                              .idle_context = s,
-                             .should_stop = stop_asked};
+                             .should_stop = stop_asked,
+                             .lost = cx_session_lost,
+                             .say = cx_session_say,
+                             .say_context = s};
 }
 
 int cx_eval_policy_count(const cx_config *config, size_t *count, cx_error *err) {

@@ -2,6 +2,8 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/process.h"
+#include "cli/nodes.h"
 #include "cli/segments.h"
 #include <dirent.h>
 #include <errno.h>
@@ -18,8 +20,11 @@
 #include <unistd.h>
 
 enum { RESTARTS_WITHOUT_PROGRESS = 3, LIST_MAX = 40 /* words before the command's own */ };
-/* What ranks may take to leave after rank 0 has reported, and after they are told to die. */
-static const double leave_seconds = 5, die_seconds = 5;
+/* What ranks may take to leave after rank 0 has reported; when one of them was lost, and
+ * will not; and after they are told to die. */
+static const double leave_seconds = 5, lost_seconds = 1, die_seconds = 5;
+/* What a start may take, and more for each rank: one that dies amid it is waited for in vain. */
+static const double start_seconds = 90, start_seconds_each = 0.1;
 
 /* All that a signal handler may touch. */
 static volatile sig_atomic_t stop_signals, term_signals;
@@ -74,29 +79,8 @@ int cx_launch_by(const char *name, bool *srun, cx_error *err) {
     return CX_OK;
 }
 
-/* Tasks of the whole job: SLURM_NTASKS, or the sum of "2(x3),1"; 0: not in a job. */
-static int slurm_tasks(void) {
-    const char *tasks = getenv("SLURM_NTASKS"), *at = getenv("SLURM_TASKS_PER_NODE");
-    if (tasks || !at)
-        return tasks ? atoi(tasks) : 0;
-    long sum = 0;
-    while (*at) {
-        char *end;
-        long n = strtol(at, &end, 10), nodes = 1;
-        if (end == at)
-            break;
-        if (strncmp(end, "(x", 2) == 0) {
-            nodes = strtol(end + 2, &end, 10);
-            end += *end == ')';
-        }
-        sum += n * nodes;
-        at = end + (*end == ',');
-    }
-    return sum > 0 && sum < 1000000 ? (int)sum : 0;
-}
-
 int cx_launch_default_ranks(void) {
-    int n = slurm_tasks();
+    int n = cx_nodes_tasks();
     if (n < 1)
         n = (int)sysconf(_SC_NPROCESSORS_ONLN);
     return n < 1 ? 1 : n;
@@ -129,29 +113,37 @@ void cx_launch_clean_node(void) {
         (void)cx_segments_clean("/dev/shm");
 }
 
-void cx_launch_report(int status) {
-    const char *path = getenv("CX_EXIT_FILE"), *by = getenv("CX_LAUNCHED_BY");
-    char text[16];
+/* Rank 0's, as long as it lives. */
+static cx_launch_news news_sent;
+
+static void send_news(void) {
+    const char *path = getenv("CX_EXIT_FILE");
     if (!path)
         return;
+    news_sent.pid = getpid();
+    cx_process_host(news_sent.host, sizeof news_sent.host);
+    cx_launch_news_write(path, &news_sent);
+}
+
+void cx_launch_report(int status) {
+    const char *by = getenv("CX_LAUNCHED_BY");
     /* The launcher's own wish comes through mpirun as SIGUSR1. A SIGTERM is mpirun's way of
      * ending ranks when one has died: the launcher is to judge that, and start again. */
     bool mpirun_ends_us =
         by && strcmp(by, "mpirun") == 0 && stop_signals > 0 && stop_signals == term_signals;
     if (mpirun_ends_us && status == 75)
         return;
-    int n = snprintf(text, sizeof text, "%d\n", status);
-    (void)cx_file_replace(path, text, (size_t)n, NULL);
+    news_sent.status = status;
+    send_news();
 }
 
-static int read_report(const char *path) {
-    unsigned char *data;
-    size_t size;
-    if (cx_file_read(path, 64, &data, &size, NULL) != CX_OK)
-        return -1;
-    int status = size > 0 ? atoi((const char *)data) : -1;
-    free(data);
-    return status;
+void cx_launch_lost(const char *host) {
+    cx_launch_news_lost(&news_sent, host);
+    send_news();
+}
+
+bool cx_launch_restarts(void) {
+    return getenv("CX_EXIT_FILE") != NULL;
 }
 
 /* What has been saved: number of the newest finished checkpoint in a folder, or size of a
@@ -188,11 +180,26 @@ static bool has_word(int argc, char **argv, const char *word) {
 static const char *const handed_on[] = {"CX_EXIT_FILE", "CX_LAUNCHED_BY", "CX_TERMINAL",
                                         "CX_DEADLINE",  "CX_KERNELS",     "OPENBLAS_NUM_THREADS"};
 
-static int mpirun_words(const cx_launch_plan *plan, char *count, char **list) {
-    int n = 0, tasks = slurm_tasks();
-    char *const head[] = {"mpirun", "-n", count, "--bind-to", "none", "--map-by", "slot"};
+typedef struct {
+    char count[16];               /* ranks */
+    char node_count[16];          /* of the rest */
+    char rest[CX_NODES_MAX * 16]; /* nodes that are not left out; "": all of them */
+} start_words;
+
+/* The survivors of a dead rank go on: the coordinator does without it, and the launcher
+ * looks after the coordinator. */
+static int mpirun_words(const cx_launch_plan *plan, start_words *w, char **list) {
+    int n = 0, tasks = cx_nodes_tasks();
+    char *const head[] = {"mpirun",    "-n",    w->count,
+                          "--bind-to", "none",  "--map-by",
+                          "slot",      "--mca", "orte_enable_recovery",
+                          "1"};
     for (size_t i = 0; i < sizeof head / sizeof head[0]; i++)
         list[n++] = head[i];
+    if (w->rest[0]) {
+        list[n++] = "--host";
+        list[n++] = w->rest;
+    }
     /* in a job, ranks fill its tasks; an mpirun that knows nothing of Slurm would put all
      * of them on the first node, and has to say that there is no room */
     if (plan->ranks > tasks)
@@ -215,31 +222,46 @@ static int mpirun_words(const cx_launch_plan *plan, char *count, char **list) {
     return n;
 }
 
-static int srun_words(const cx_launch_plan *plan, char *count, char **list) {
+static int srun_words(const cx_launch_plan *plan, start_words *w, char **list) {
     int n = 0;
-    char *const head[] = {"srun", "--mpi=pmix", "--kill-on-bad-exit=1", "-n", count};
+    char *const head[] = {"srun", "--mpi=pmix", "--kill-on-bad-exit=1", "-n", w->count};
     for (size_t i = 0; i < sizeof head / sizeof head[0]; i++)
         list[n++] = head[i];
-    if (plan->ranks > slurm_tasks())
+    if (w->rest[0]) {
+        list[n++] = "-N";
+        list[n++] = w->node_count;
+        list[n++] = "-w";
+        list[n++] = w->rest;
+    }
+    if (plan->ranks > cx_nodes_tasks())
         list[n++] = "--overcommit";
     return n;
 }
 
 /* The child becomes mpirun or srun, in a process group of its own: Ctrl-C reaches the
  * launcher alone, which lets rank 0 stop in good order; so does the launcher's death. */
-static void become_launcher(const cx_launch_plan *plan, bool resume, pid_t launcher) {
+static void become_launcher(const cx_launch_plan *plan, const cx_nodes *nodes, bool resume,
+                            pid_t launcher) {
     static char self[4096];
-    char count[16], **list = calloc((size_t)plan->argc + LIST_MAX, sizeof(char *));
+    static start_words words;
+    char **list = calloc((size_t)plan->argc + LIST_MAX, sizeof(char *));
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
     if (length < 0 || !list)
         _exit(126);
-    (void)snprintf(count, sizeof count, "%d", plan->ranks);
+    int room = cx_nodes_rest(nodes, !plan->srun, words.rest, sizeof words.rest), left = 0;
+    if (room == 0)
+        words.rest[0] = 0;
+    for (int i = 0; i < nodes->n; i++)
+        left += !cx_nodes_left_out(nodes, i);
+    (void)snprintf(words.node_count, sizeof words.node_count, "%d", left);
+    (void)snprintf(words.count, sizeof words.count, "%d",
+                   room > 0 && room < plan->ranks ? room : plan->ranks);
     (void)setpgid(0, 0);
     /* until mpirun listens, the signal that it is to pass on must not end it */
     (void)signal(SIGUSR1, SIG_IGN);
     if (prctl(PR_SET_PDEATHSIG, SIGUSR1) != 0 || getppid() != launcher)
         _exit(126);
-    int n = plan->srun ? srun_words(plan, count, list) : mpirun_words(plan, count, list);
+    int n = plan->srun ? srun_words(plan, &words, list) : mpirun_words(plan, &words, list);
     list[n++] = self;
     for (int i = 0; i < plan->argc; i++)
         list[n++] = plan->argv[i];
@@ -256,22 +278,67 @@ static void become_launcher(const cx_launch_plan *plan, bool resume, pid_t launc
     _exit(126);
 }
 
+typedef struct {
+    const char *report;
+    double began, over, bound; /* over: when it was seen, 0: not yet; bound: seconds to leave */
+    bool hung;                 /* it did not even begin */
+} ending;
+
+static void look(ending *e, const cx_launch_plan *plan, double now) {
+    cx_launch_news news;
+    cx_launch_news_read(e->report, &news);
+    double start = start_seconds + start_seconds_each * plan->ranks;
+    e->over = now;
+    if (news.status >= 0)
+        e->bound = news.n_lost ? lost_seconds : leave_seconds;
+    else if (news.status == CX_LAUNCH_AGAIN)
+        e->bound = lost_seconds;
+    else if (news.status == CX_LAUNCH_NOTHING && now - e->began > start)
+        e->hung = true;
+    else if (!cx_launch_news_orphaned(e->report))
+        e->over = 0;
+}
+
 /* Ranks that do not leave after rank 0 has said how the run ended (one amid a long outer
- * step, or one that waits for a dead one in MPI_Finalize) are ended. */
-static void end_lingering(pid_t child, const char *report, double *reported, double now) {
-    if (*reported == 0 && read_report(report) >= 0)
-        *reported = now;
-    if (*reported == 0 || now - *reported < leave_seconds)
+ * step, or one that waits for a dead one in MPI_Finalize), or after it has died, are ended. */
+static void end_lingering(ending *e, const cx_launch_plan *plan, pid_t child, double now) {
+    if (e->over == 0)
+        look(e, plan, now);
+    if (e->over == 0 || now - e->over < e->bound)
         return;
-    (void)kill(child, now - *reported < leave_seconds + die_seconds ? SIGTERM : SIGKILL);
+    (void)kill(child, now - e->over < e->bound + die_seconds ? SIGTERM : SIGKILL);
+}
+
+/* Ranks that mpirun has left behind have become our children (see cx_launch). */
+static void end_orphans(void) {
+    for (int tries = 0; tries < 20; tries++) {
+        char path[64], line[4096] = "";
+        (void)snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+        FILE *f = fopen(path, "r");
+        bool any = f && fgets(line, sizeof line, f);
+        if (f)
+            (void)fclose(f);
+        if (!any)
+            return;
+        for (char *at = line, *end; *at; at = end) {
+            long pid = strtol(at, &end, 10);
+            if (end == at)
+                break;
+            (void)kill((pid_t)pid, SIGKILL);
+        }
+        while (waitpid(-1, NULL, WNOHANG) > 0) {
+        }
+        cx_clock_sleep(0.05);
+    }
 }
 
 /* Waits for mpirun or srun and passes stop signals on as SIGUSR1, which both forward to
  * the ranks: again every second, as the first may come before there are ranks. After the
  * third from the user, mpirun itself is told to end. */
-static int wait_for(pid_t child, const char *report) {
+static int wait_for(const cx_launch_plan *plan, pid_t child, const char *report, bool *hung) {
     int status = 0, passed = 0;
-    double last = 0, looked = 0, reported = 0;
+    double last = 0, looked = 0;
+    ending e = {.report = report, .began = cx_clock_now()};
     while (waitpid(child, &status, WNOHANG) == 0) {
         double now = cx_clock_now();
         if (stop_signals > 0 && (stop_signals > passed || now - last > 1)) {
@@ -279,16 +346,19 @@ static int wait_for(pid_t child, const char *report) {
             last = now;
             (void)kill(child, passed < 3 ? SIGUSR1 : SIGTERM);
         }
-        if (now - looked > 1) {
+        if (now - looked > 0.5) {
             looked = now;
-            end_lingering(child, report, &reported, now);
+            end_lingering(&e, plan, child, now);
         }
         cx_clock_sleep(0.05);
     }
+    end_orphans();
+    *hung = e.hung;
     return status;
 }
 
-static pid_t start(const cx_launch_plan *plan, bool resume, const char *report) {
+static pid_t start(const cx_launch_plan *plan, const cx_nodes *nodes, bool resume,
+                   const char *report) {
     (void)unlink(report);
     pid_t launcher = getpid(), child = fork();
     if (child == 0) {
@@ -298,16 +368,46 @@ static pid_t start(const cx_launch_plan *plan, bool resume, const char *report) 
         (void)setenv("OPENBLAS_NUM_THREADS", "1", 1);
         (void)setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
         (void)setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
-        become_launcher(plan, resume, launcher);
+        become_launcher(plan, nodes, resume, launcher);
     }
     return child;
 }
 
+typedef struct {
+    const cx_launch_plan *plan;
+    const char *report;
+    cx_nodes nodes;
+    cx_launch_news last; /* of the newest start that has begun */
+    int tries;           /* in a row without progress */
+} launches;
+
+static void tell_left_out(const cx_nodes *nodes) {
+    for (int i = 0; i < nodes->n; i++)
+        if (cx_nodes_left_out(nodes, i))
+            (void)fprintf(stderr, "coxswain: node %s is left out: it failed twice\n",
+                          nodes->node[i].name);
+}
+
+/* Ranks could not be started; true: perhaps they can without a node that has failed. */
+static bool judge_start(launches *l, bool resumed, bool saved, int *result) {
+    char rest[CX_NODES_MAX * 16];
+    int before = cx_nodes_rest(&l->nodes, false, rest, sizeof rest);
+    (void)fprintf(stderr, "coxswain: %s could not start the ranks%s\n",
+                  l->plan->srun ? "srun" : "mpirun",
+                  resumed && saved ? " again; what was saved stands" : "");
+    if (!resumed || !saved)
+        return false;
+    *result = 75; /* a node is gone: the job may be given others */
+    cx_nodes_failed(&l->nodes, &l->last, true);
+    return cx_nodes_rest(&l->nodes, false, rest, sizeof rest) != before;
+}
+
 /* What became of ranks that reported no end of the run; true: they are to be started
  * again. resumed: this start was to go on from a checkpoint. */
-static bool judge(const cx_launch_plan *plan, const char *report, bool resumed, long before,
-                  int status, int *tries, int *result) {
-    bool started = cx_file_exists(report), saved = saved_so_far(plan->progress) >= 0;
+static bool judge(launches *l, bool resumed, bool hung, long before, int status, int *result) {
+    cx_launch_news news;
+    cx_launch_news_read(l->report, &news);
+    bool started = news.status != CX_LAUNCH_NOTHING, saved = saved_so_far(l->plan->progress) >= 0;
     *result = 1;
     if (stop_signals > 0) {
         (void)fprintf(stderr, "coxswain: stopped%s\n",
@@ -315,21 +415,22 @@ static bool judge(const cx_launch_plan *plan, const char *report, bool resumed, 
         *result = saved ? 75 : 1;
         return false;
     }
-    if (!started && !(WIFEXITED(status) && WEXITSTATUS(status) == 126)) {
-        (void)fprintf(stderr, "coxswain: %s could not start the ranks%s\n",
-                      plan->srun ? "srun" : "mpirun",
-                      resumed && saved ? " again; what was saved stands" : "");
-        if (resumed && saved) /* a node is gone: the job may be given others */
-            *result = 75;
+    if (started) {
+        l->last = news;
+        cx_nodes_failed(&l->nodes, &news, false);
     }
-    if (!started || !plan->progress)
+    bool again = started || hung;
+    if (!again && !(WIFEXITED(status) && WEXITSTATUS(status) == 126))
+        again = judge_start(l, resumed, saved, result);
+    if (!again || !l->plan->progress)
         return false;
-    bool further = saved_so_far(plan->progress) > before;
-    *tries = further ? 0 : *tries + 1;
-    if (*tries > RESTARTS_WITHOUT_PROGRESS)
+    bool further = saved_so_far(l->plan->progress) > before;
+    l->tries = further ? 0 : l->tries + 1;
+    if (l->tries > RESTARTS_WITHOUT_PROGRESS)
         return false;
     (void)fprintf(stderr, "coxswain: a rank died; going on from the newest checkpoint%s\n",
                   further ? "" : " (no progress since the last start)");
+    tell_left_out(&l->nodes);
     return true;
 }
 
@@ -337,7 +438,7 @@ static bool judge(const cx_launch_plan *plan, const char *report, bool resumed, 
  * be elsewhere, where only the run's folder is seen by both. */
 static int make_report_file(const cx_launch_plan *plan, char *path, size_t size) {
     const char *tmp = getenv("TMPDIR");
-    bool elsewhere = slurm_tasks() > 0 && !getenv("SLURMD_NODENAME");
+    bool elsewhere = cx_nodes_tasks() > 0 && !getenv("SLURMD_NODENAME");
     if (elsewhere) {
         (void)cx_file_make_dirs(plan->dir, NULL);
         tmp = plan->dir;
@@ -355,32 +456,41 @@ static int make_report_file(const cx_launch_plan *plan, char *path, size_t size)
 static void tell(const cx_launch_plan *plan) {
     const char *job = getenv("SLURM_JOB_ID"), *nodes = getenv("SLURM_JOB_NODELIST");
     if (job)
-        (void)fprintf(stderr, "coxswain: %s starts %d ranks in Slurm job %s on %s%s\n",
-                      plan->srun ? "srun --mpi=pmix" : "mpirun", plan->ranks, job,
-                      nodes ? nodes : "?",
-                      plan->progress ? "; when one dies, all start again from what was saved" : "");
+        (void)fprintf(
+            stderr, "coxswain: %s starts %d ranks in Slurm job %s on %s%s\n",
+            plan->srun ? "srun --mpi=pmix" : "mpirun", plan->ranks, job, nodes ? nodes : "?",
+            plan->srun && plan->progress ? "; when one dies, all start again from what was saved"
+                                         : "");
 }
 
 int cx_launch(const cx_launch_plan *plan) {
     char report[4096];
-    int tries = 0, result = 1;
+    int result = 1;
     if (make_report_file(plan, report, sizeof report))
         return 1;
+    launches l = {.plan = plan, .report = report};
     cx_launch_catch_signals();
+    /* ranks of this machine that outlive mpirun become our children, to be ended */
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+    cx_nodes_find(&l.nodes);
     tell(plan);
     for (bool resume = false;; resume = true) {
         long before = saved_so_far(plan->progress);
-        pid_t child = start(plan, resume, report);
+        pid_t child = start(plan, &l.nodes, resume, report);
         if (child < 0) {
             (void)fprintf(stderr, "coxswain: cannot fork: %s\n", strerror(errno));
             break;
         }
-        int status = wait_for(child, report);
-        result = read_report(report);
+        bool hung;
+        int status = wait_for(plan, child, report, &hung);
+        cx_launch_news news;
+        cx_launch_news_read(report, &news);
+        result = news.status;
         bool resumed = resume || has_word(plan->argc, plan->argv, "--resume");
-        if (result >= 0 || !judge(plan, report, resumed, before, status, &tries, &result))
+        if (result >= 0 || !judge(&l, resumed, hung, before, status, &result))
             break;
     }
     (void)unlink(report);
+    cx_nodes_free(&l.nodes);
     return result;
 }

@@ -4,6 +4,7 @@
 #define CX_CLI_LAUNCH_H
 
 #include "base/error.h"
+#include "cli/launch_news.h"
 #include <stdbool.h>
 
 /* Started by mpirun or srun already? */
@@ -21,8 +22,9 @@ typedef struct {
     char **argv;     /* the command and its arguments */
     const char *dir; /* the run's folder; there when ranks are started */
     /* By which it is seen whether a restart made progress: a folder of checkpoints, or a
-     * file that grows. With it, an end that nobody reported leads to a restart with --resume,
-     * at most 3 in a row without progress. NULL: no restarts. */
+     * file that grows. With it, an end that nobody reported, the death of rank 0, and rank 0's
+     * wish lead to a restart with --resume, at most 3 in a row without progress; without nodes
+     * of a Slurm job that failed twice. NULL: no restarts. */
     const char *progress;
 } cx_launch_plan;
 /* Runs `coxswain ARGV...` on ranks and returns the exit status that rank 0 reported; 75,
@@ -36,10 +38,12 @@ double cx_launch_time_left(void);
 /* On every node of a start: removes what dead ranks left in its shared memory. For ranks,
  * before MPI is initialized; the first one of a node does it. */
 void cx_launch_clean_node(void);
-/* Rank 0 reports to the launcher, where there is one: that it has started, and later its
- * exit status. */
-enum { CX_LAUNCH_STARTED = -1 };
+/* Rank 0 tells the launcher, where there is one: its exit status, or one of launch_news.h;
+ * a machine on which a worker has died. */
 void cx_launch_report(int status);
+void cx_launch_lost(const char *host);
+/* A launcher is there that starts ranks again. */
+bool cx_launch_restarts(void);
 /* CX_EUSAGE under an srun that does not tell its tasks of each other. */
 int cx_launch_check(cx_error *err);
 /* The launcher's stderr is a terminal. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void cx_session_say(void *context, bool live, const char *line) {
     cx_session *s = context;
@@ -27,10 +28,13 @@ static int let_worker_work(void *context, bool *worked, cx_error *err) {
 }
 
 static int open_worker(cx_session *s, cx_transport *end, cx_error *err) {
-    int rc = cx_data_store_open(&s->config, &s->store, err);
+    /* before the data, which may take long: if this rank dies then, it is known who died */
+    int rc = cx_message_send_hello(end, 0, s->config_hash, err);
+    if (!rc)
+        rc = cx_data_store_open(&s->config, &s->store, err);
     if (rc)
         return rc;
-    return cx_worker_create(&s->config, s->config_hash, s->store, end, &s->worker, err);
+    return cx_worker_create(&s->config, s->store, end, &s->worker, err);
 }
 
 static int coordinate(cx_session *s, const cx_session_plan *plan, const cx_args *args,
@@ -68,7 +72,7 @@ static int run_rank(cx_session *s, const cx_session_plan *plan, const cx_args *a
 
 void cx_session_dismiss(cx_session *s) {
     for (int rank = 1; rank < s->transport->ranks; rank++)
-        (void)cx_message_send(s->transport, rank, CX_MSG_STOP, NULL, 0, NULL, 0, NULL);
+        cx_message_send_stop(s->transport, rank, true);
 }
 
 static int run_alone(cx_session *s, const cx_session_plan *plan, const cx_args *args,
@@ -107,6 +111,11 @@ static int check_first(cx_session *s, const cx_session_plan *plan, const cx_args
     if (!rc)
         cx_data_store_close(store);
     return rc;
+}
+
+void cx_session_lost(void *context, const char *host) {
+    (void)context;
+    cx_launch_lost(host);
 }
 
 static int launch(const cx_session_plan *plan, const cx_args *args, int ranks, int argc,
@@ -197,14 +206,21 @@ int cx_session_main(const cx_session_plan *plan, int argc, char **argv) {
             rc = s->transport ? run_rank(s, plan, &args, &err) : run_alone(s, plan, &args, &err);
     }
     bool first = !s->transport || s->transport->rank == 0;
+    bool broken = s->transport && s->transport->broken;
     status = 0;
     if (rc)
         status = elsewhere && !first ? cx_code_exit_status(err.code)
                                      : cx_cli_fail(plan->syntax->command, &err);
     if (first && is_rank)
-        cx_launch_report(status);
+        cx_launch_report(rc == CX_ELOST ? CX_LAUNCH_AGAIN : status);
     close_session(s);
     /* under the launcher the status travels through the report: a rank that exits with
      * another status than 0 would make mpirun speak of an abnormal end */
-    return is_rank && getenv("CX_EXIT_FILE") ? 0 : status;
+    if (is_rank && getenv("CX_EXIT_FILE"))
+        status = 0;
+    if (broken) { /* MPI has not been finalized, and must not be asked anything any more */
+        (void)fflush(NULL);
+        _exit(status);
+    }
+    return status;
 }

@@ -40,6 +40,8 @@ typedef struct {
 int cx_session_main(const cx_session_plan *plan, int argc, char **argv);
 /* Sends all workers home before any work has begun: for a `coordinate` that fails early. */
 void cx_session_dismiss(cx_session *s);
+/* For coordinator options' `lost`. */
+void cx_session_lost(void *unused, const char *host);
 /* For coordinator options' `say`: context is the session. */
 void cx_session_say(void *session, bool live, const char *line);
 

@@ -32,9 +32,9 @@ typedef struct {
     char config_path[600];
     cx_config config;
     cx_progress progress;
-    uint64_t updates, episodes, baselines;
+    uint64_t updates, episodes, baselines, reissued;
     double seconds, rate, busy, age;
-    int workers;
+    int workers, lost, late;
     bool running; /* somebody holds the run's lock */
     char holder[256];
 } standing;
@@ -56,6 +56,9 @@ static int read_lines(const char *dir, standing *s, cx_error *err) {
     s->updates = whole(newest(&data, CX_METRIC_update));
     s->baselines = whole(newest(&data, CX_METRIC_baselines));
     s->workers = (int)whole(newest(&data, CX_METRIC_workers));
+    s->lost = (int)whole(newest(&data, CX_METRIC_workers_lost));
+    s->late = (int)whole(newest(&data, CX_METRIC_workers_late));
+    s->reissued = whole(newest(&data, CX_METRIC_reissued));
     s->seconds = newest(&data, CX_METRIC_seconds);
     s->rate = newest(&data, CX_METRIC_episodes_per_second);
     s->busy = newest(&data, CX_METRIC_workers_busy);
@@ -101,9 +104,11 @@ static void print_standing(const standing *s, const char *dir, bool json) {
     cx_progress_means(&s->progress, &newer, &older, &diverged);
     bool whole_run = finished(s);
     if (json) {
-        json_t *o = json_pack("{s:s, s:I, s:i, s:I, s:I, s:b, s:b}", "dir", dir, "update",
-                              (json_int_t)s->updates, "updates", s->config.updates, "episodes",
-                              (json_int_t)s->episodes, "baselines", (json_int_t)s->baselines,
+        json_t *o = json_pack("{s:s, s:I, s:i, s:I, s:I, s:i, s:i, s:i, s:I, s:b, s:b}", "dir", dir,
+                              "update", (json_int_t)s->updates, "updates", s->config.updates,
+                              "episodes", (json_int_t)s->episodes, "baselines",
+                              (json_int_t)s->baselines, "workers", s->workers, "workers_lost",
+                              s->lost, "workers_late", s->late, "reissued", (json_int_t)s->reissued,
                               "finished", (int)whole_run, "running", (int)s->running);
         const struct {
             const char *key;
@@ -128,6 +133,9 @@ static void print_standing(const standing *s, const char *dir, bool json) {
                           .episodes_per_second = s->rate,
                           .seconds = s->seconds,
                           .workers = s->workers,
+                          .lost = s->lost,
+                          .late = s->late,
+                          .reissued = s->reissued,
                           .workers_busy = s->busy};
     cx_progress_line(&s->progress, &v, line, sizeof line);
     (void)printf("%s\n%s; %llu baselines; last episode finished %.0f s ago\n", line,

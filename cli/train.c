@@ -61,6 +61,8 @@ static int coordinate(cx_session *s, const cx_args *args, cx_error *err) {
                                 .idle = s->idle,
                                 .idle_context = s,
                                 .should_stop = cx_launch_stop_asked,
+                                .restarts = cx_launch_restarts(),
+                                .lost = cx_session_lost,
                                 .say = cx_session_say,
                                 .say_context = s,
                                 .say_interval = s->terminal ? 0.5 : 10};

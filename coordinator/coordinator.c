@@ -15,85 +15,15 @@ static void say(const coordinator *c, bool live, const char *line) {
         c->o->say(c->o->say_context, live, line);
 }
 
-/* --- assignments --- */
-
-static int send_episode(coordinator *c, int rank, const cx_job *job, cx_error *err) {
-    worker_state *w = &c->worker[rank - 1];
-    cx_msg_episode m;
-    memset(&m, 0, sizeof m);
-    m.episode = job->episode;
-    m.instance = job->instance;
-    m.version = cx_learner_version(c->learner);
-    cx_task_sample(c->config, job->instance, &m.spec);
-    m.baseline = *cx_dispatch_find_baseline(c->dispatch, job->instance);
-    const float *weights = NULL;
-    if (w->version != m.version) {
-        weights = c->published;
-        m.n_weights = cx_learner_policy_count(c->learner);
-        w->version = m.version;
-    }
-    return cx_message_send(c->transport, rank, CX_MSG_EPISODE, &m, sizeof m, weights,
-                           (size_t)m.n_weights * sizeof(float), err);
-}
-
-/* A sweep that the cache knows is not run again: then *known. */
-static int send_baseline(coordinator *c, int rank, const cx_job *job, bool *known, cx_error *err) {
-    cx_msg_baseline_job m;
-    memset(&m, 0, sizeof m);
-    m.instance = job->instance;
-    m.examples = (uint32_t)c->config->episode.final_examples;
-    cx_task_sample(c->config, job->instance, &m.spec);
-    const cx_baseline *b = cx_baseline_cache_find(c->cache, cx_task_hash(&m.spec, c->config));
-    *known = b != NULL;
-    if (b)
-        return cx_dispatch_baseline(c->dispatch, job->instance, b, err);
-    return cx_message_send(c->transport, rank, CX_MSG_BASELINE, &m, sizeof m, NULL, 0, err);
-}
-
-/* Fills the workers' queues in turn, so that all have one job before any has two. */
-static int assign(coordinator *c, bool *did, cx_error *err) {
-    for (int depth = 0; depth < c->config->workers.prefetch; depth++)
-        for (int rank = 1; rank <= c->n_workers; rank++) {
-            worker_state *w = &c->worker[rank - 1];
-            if (!w->ready || w->assignments != depth)
-                continue;
-            cx_job job = cx_dispatch_next(c->dispatch);
-            bool known = false;
-            int rc = CX_OK;
-            if (job.kind == CX_JOB_NONE)
-                return CX_OK;
-            if (job.kind == CX_JOB_EPISODE)
-                rc = send_episode(c, rank, &job, err);
-            else
-                rc = send_baseline(c, rank, &job, &known, err);
-            if (rc)
-                return rc;
-            *did = true;
-            if (known)
-                rank--; /* the same worker still waits */
-            else
-                w->assignments++;
-        }
-    return CX_OK;
-}
-
 /* --- messages --- */
 
-static int on_hello(coordinator *c, int rank, const cx_msg_hello *m, cx_error *err) {
-    if (m->config_hash != c->config_hash)
-        return cx_fail(err, CX_ECONFIG,
-                       "rank %d on %.63s has read another configuration than rank 0", rank,
-                       m->host);
-    c->worker[rank - 1].ready = true;
-    return CX_OK;
-}
-
-static int on_piece(coordinator *c, const cx_msg_piece *m, const void *extra, size_t extra_size,
-                    cx_error *err) {
-    cx_trajectory **t = cx_dispatch_trajectory(c->dispatch, m->episode);
+/* Pieces and results of a job that this worker does not hold (any more), or that another
+ * one has done first, are no mistake: nobody waits for them. */
+static int on_piece(coordinator *c, int rank, const cx_msg_piece *m, const void *extra,
+                    size_t extra_size, cx_error *err) {
+    cx_trajectory **t = cx_watch_trajectory(c->crew->watch, rank, m->episode);
     if (!t)
-        return cx_fail(err, CX_EFORMAT, "a piece came for episode %llu, which is not running",
-                       (unsigned long long)m->episode);
+        return CX_OK;
     if (m->bytes != extra_size)
         return cx_fail(err, CX_EFORMAT, "a trajectory piece has %zu bytes, not %llu", extra_size,
                        (unsigned long long)m->bytes);
@@ -111,37 +41,49 @@ static int on_piece(coordinator *c, const cx_msg_piece *m, const void *extra, si
 }
 
 static int on_result(coordinator *c, int rank, const cx_msg_result *m, cx_error *err) {
-    cx_trajectory **t = cx_dispatch_trajectory(c->dispatch, m->result.episode);
-    if (!t || !*t || (*t)->result.steps != m->result.steps || !isfinite(m->result.reward))
+    cx_trajectory *t = NULL;
+    cx_job job = {.kind = CX_JOB_EPISODE, .episode = m->result.episode};
+    job.instance = job.episode / (uint64_t)c->config->episode.environment_reuse;
+    c->worker[rank - 1].time = m->time;
+    bool held = cx_watch_answered(c->crew->watch, rank, &job, &t, c->crew->time);
+    if (!held || !cx_dispatch_wants(c->dispatch, &job)) {
+        cx_trajectory_destroy(t);
+        return CX_OK;
+    }
+    if (!t || t->result.steps != m->result.steps || !isfinite(m->result.reward)) {
+        cx_trajectory_destroy(t);
         return cx_fail(err, CX_EFORMAT, "the result of episode %llu does not fit its pieces",
                        (unsigned long long)m->result.episode);
-    (*t)->result = m->result;
-    int rc = cx_dispatch_finished(c->dispatch, m->result.episode, err);
+    }
+    t->result = m->result;
+    int rc = cx_coordinator_drop(c, &job, err);
+    if (rc) {
+        cx_trajectory_destroy(t);
+        return rc;
+    }
+    rc = cx_dispatch_finished(c->dispatch, m->result.episode, t, err);
     if (rc)
         return rc;
     bool diverged = m->result.end == CX_END_DIVERGED;
     c->counters.episodes++;
     c->counters.diverged += diverged;
     cx_progress_add(&c->progress, m->result.reward, diverged);
-    c->worker[rank - 1].time = m->time;
-    c->worker[rank - 1].assignments--;
     return cx_run_dir_episode(&c->dir, c->config, &m->result, err);
 }
 
 static int on_sweep(coordinator *c, int rank, const cx_msg_sweep *m, cx_error *err) {
+    cx_job job = {.kind = CX_JOB_BASELINE, .instance = m->instance};
     c->worker[rank - 1].time = m->time;
-    c->worker[rank - 1].assignments--;
-    int rc = cx_baseline_cache_add(c->cache, &m->baseline, err);
+    bool held = cx_watch_answered(c->crew->watch, rank, &job, NULL, c->crew->time);
+    if (!held || !cx_dispatch_wants(c->dispatch, &job))
+        return CX_OK;
+    int rc = cx_coordinator_drop(c, &job, err);
+    if (!rc)
+        rc = cx_baseline_cache_add(c->cache, &m->baseline, err);
     if (rc)
         return rc;
     return cx_dispatch_baseline(c->dispatch, m->instance,
                                 cx_baseline_cache_find(c->cache, m->baseline.task_hash), err);
-}
-
-static int on_failed(coordinator *c, int rank, const cx_msg_failed *m, cx_error *err) {
-    c->worker[rank - 1].gone |= m->number == CX_NO_JOB;
-    return cx_fail(err, (cx_code)m->code, "rank %d: job %llu: %.900s", rank,
-                   (unsigned long long)m->number, m->text);
 }
 
 static int handle(coordinator *c, int from, const void *data, size_t size, cx_error *err) {
@@ -153,23 +95,23 @@ static int handle(coordinator *c, int from, const void *data, size_t size, cx_er
         return cx_fail_in(err, "a message of rank %d", from);
     if (from < 1 || from > c->n_workers)
         return cx_fail(err, CX_ESTATE, "a message came from rank %d", from);
+    if (type == CX_MSG_BYE)
+        c->worker[from - 1].time = ((const cx_msg_bye *)body)->time;
+    bool done;
+    rc = cx_crew_heard(c->crew, from, type, body, &done, err);
+    if (rc || done)
+        return rc;
     switch (type) {
-    case CX_MSG_HELLO:
-        return on_hello(c, from, body, err);
     case CX_MSG_PIECE:
-        return on_piece(c, body, extra, extra_size, err);
+        return on_piece(c, from, body, extra, extra_size, err);
     case CX_MSG_RESULT:
         return on_result(c, from, body, err);
     case CX_MSG_SWEEP:
         return on_sweep(c, from, body, err);
     case CX_MSG_FAILED:
-        return on_failed(c, from, body, err);
+        return cx_crew_failed(c->crew, from, body, err);
     case CX_MSG_SIGNAL:
         c->told = true;
-        return CX_OK;
-    case CX_MSG_BYE:
-        c->worker[from - 1].gone = true;
-        c->worker[from - 1].time = ((const cx_msg_bye *)body)->time;
         return CX_OK;
     default:
         return cx_fail(err, CX_EFORMAT, "rank %d sent a message of type %s", from,
@@ -224,6 +166,7 @@ static cx_run_rates run_rates(coordinator *c) {
     r.workers = c->n_workers;
     r.share = worker_shares(c, true);
     c->busy = r.share.busy;
+    r.crew = cx_watch_count(c->crew->watch);
     r.baselines = cx_baseline_cache_count(c->cache);
     for (int i = 0; i < c->n_workers; i++)
         if (c->worker[i].time.peak_bytes > r.peak_bytes_worker)
@@ -310,12 +253,16 @@ static void show(coordinator *c, bool force) {
     c->last_said = now;
     char line[512];
     double done = cx_dispatch_finished_count(c->dispatch);
+    cx_watch_counts crew = cx_watch_count(c->crew->watch);
     cx_progress_view v = {.updates = c->counters.version,
                           .total_updates = (uint64_t)c->config->updates,
                           .episodes = c->counters.episodes,
                           .seconds = cx_coordinator_seconds(c),
                           .workers = c->n_workers,
                           .workers_busy = c->busy,
+                          .lost = crew.lost,
+                          .late = crew.late,
+                          .reissued = crew.reissued,
                           .update_share = fmin(1, done / c->config->ppo.episodes_per_update)};
     v.episodes_per_second = v.seconds > 0 ? (double)v.episodes / v.seconds : 0;
     cx_progress_line(&c->progress, &v, line, sizeof line);
@@ -354,16 +301,31 @@ static void remove_stop_file(const coordinator *c) {
         (void)cx_file_remove_all(path, NULL);
 }
 
-/* In good order: finished episodes that no update has consumed are kept, too. */
-static int stop(coordinator *c, cx_error *err) {
+/* Finished episodes that no update has consumed are kept, too. */
+static int save_all(coordinator *c, cx_error *err) {
     bool saved = c->checkpoint_version == c->counters.version && c->counters.version > 0 &&
                  c->checkpoint_episodes == c->counters.episodes;
-    int rc = saved ? CX_OK : cx_coordinator_save(c, err);
+    return saved ? CX_OK : cx_coordinator_save(c, err);
+}
+
+static int stop(coordinator *c, cx_error *err) {
+    int rc = save_all(c, err);
     if (rc)
         return rc;
     remove_stop_file(c);
     return cx_fail(err, CX_ESTOPPED, "stopped after update %llu, with a checkpoint",
                    (unsigned long long)c->counters.version);
+}
+
+/* There is no going on, or a restart that brings the lost ones back is worth its time. */
+static bool too_few(const coordinator *c) {
+    return cx_crew_hopeless(c->crew) ||
+           (c->o->restarts && 2 * cx_watch_count(c->crew->watch).lost > c->n_workers);
+}
+
+static int give_up(coordinator *c, cx_error *err) {
+    int rc = save_all(c, err);
+    return rc ? rc : cx_crew_lost_error(c->crew, err);
 }
 
 static int loop(coordinator *c, cx_error *err) {
@@ -372,7 +334,9 @@ static int loop(coordinator *c, cx_error *err) {
         bool did = false;
         int rc = receive_all(c, &did, err);
         if (!rc)
-            rc = assign(c, &did, err);
+            rc = cx_crew_look_after(c->crew, err);
+        if (!rc)
+            rc = cx_coordinator_assign(c, &did, err);
         if (!rc)
             rc = learn(c, &did, err);
         if (rc)
@@ -383,6 +347,8 @@ static int loop(coordinator *c, cx_error *err) {
             last_asked = now;
             if (asked_to_stop(c))
                 return stop(c, err);
+            if (too_few(c))
+                return give_up(c, err);
         }
         if (did)
             pause = 50e-6;
@@ -392,20 +358,16 @@ static int loop(coordinator *c, cx_error *err) {
     return CX_OK;
 }
 
-/* Tells all workers to stop and hears their last reports; gives up after `patience`
- * seconds: a worker looks for a STOP between outer steps, and these may be long. */
+/* Tells all workers to stop and hears their last reports. */
 static void stop_workers(coordinator *c, double patience) {
     cx_error ignored;
-    for (int rank = 1; rank <= c->n_workers; rank++)
-        (void)cx_message_send(c->transport, rank, CX_MSG_STOP, NULL, 0, NULL, 0, &ignored);
-    double end = cx_clock_now() + patience, pause = 50e-6;
+    double began = cx_clock_now(), pause = 50e-6;
+    cx_crew_dismiss(c->crew);
     for (;;) {
-        int left = 0, from;
+        int from;
         void *data;
         size_t size;
-        for (int i = 0; i < c->n_workers; i++)
-            left += !c->worker[i].gone;
-        if (left == 0 || cx_clock_now() > end)
+        if (cx_crew_staying(c->crew, cx_clock_now() - began, patience) == 0)
             return;
         if (c->transport->receive(c->transport, &from, &data, &size, &ignored))
             return;
@@ -416,7 +378,7 @@ static void stop_workers(coordinator *c, double patience) {
             /* results that come now belong to episodes that nobody waits for */
             if (cx_message_unpack(data, size, &type, &body, &extra, &extra_size, &ignored) ==
                     CX_OK &&
-                type == CX_MSG_BYE)
+                (type == CX_MSG_BYE || type == CX_MSG_READY || type == CX_MSG_HELLO))
                 (void)handle(c, from, data, size, &ignored);
             free(data);
         } else if (idle(c, &pause, &ignored)) {
@@ -437,6 +399,21 @@ static int open_cache(coordinator *c, cx_error *err) {
     return rc;
 }
 
+static int make_crew(coordinator *c, cx_error *err) {
+    const cx_crew_options o = {
+        .transport = c->transport,
+        .config_hash = c->config_hash,
+        .rules = cx_crew_rules(c->config, c->n_workers, c->config->workers.prefetch),
+        .silence_seconds = c->config->workers.silence_seconds,
+        .again = cx_coordinator_again,
+        .again_context = c,
+        .lost = c->o->lost,
+        .lost_context = c->o->lost_context,
+        .say = c->o->say,
+        .say_context = c->o->say_context};
+    return cx_crew_create(&o, &c->crew, err);
+}
+
 static int prepare(coordinator *c, cx_error *err) {
     c->worker = calloc((size_t)c->n_workers + 1, sizeof *c->worker);
     if (!c->worker)
@@ -445,7 +422,9 @@ static int prepare(coordinator *c, cx_error *err) {
         c->worker[i].version = UINT64_MAX;
     c->config_hash = cx_hash(c->o->config_yaml, strlen(c->o->config_yaml), 0);
     cx_action_heads(c->config, &c->heads);
-    int rc = cx_run_dir_open(&c->dir, c->o->dir, c->o->resume, c->o->config_yaml, err);
+    int rc = make_crew(c, err);
+    if (!rc)
+        rc = cx_run_dir_open(&c->dir, c->o->dir, c->o->resume, c->o->config_yaml, err);
     if (!rc)
         rc = cx_learner_create(c->config, &c->learner, err);
     if (!rc)
@@ -468,6 +447,7 @@ static int prepare(coordinator *c, cx_error *err) {
     c->last_reward = NAN;
     c->cpu_before = cx_clock_cpu();
     c->started = c->last_said = c->last_checkpoint = c->last_update = cx_clock_now();
+    c->crew->last_pass = c->started;
     c->episodes_at_update = c->counters.episodes;
     return CX_OK;
 }
@@ -498,9 +478,10 @@ int cx_coordinate(const cx_coordinator_options *options, cx_run_summary *summary
         rc = loop(c, err);
     if (c->dispatch && c->started > 0)
         show(c, true);
-    if (c->worker)
-        stop_workers(c, rc == CX_ESTOPPED ? 5 : 60); /* whoever stops us may soon kill */
+    if (c->crew)
+        stop_workers(c, rc ? 5 : 60); /* whoever stops us may soon kill */
     summarize(c, summary);
+    cx_crew_destroy(c->crew);
     cx_dispatch_destroy(c->dispatch);
     cx_learner_destroy(c->learner);
     cx_baseline_cache_close(c->cache);

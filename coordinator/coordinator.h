@@ -21,6 +21,13 @@ typedef struct {
     /* cx_clock_now() at which all must be on disk, 0: none. The run stops in good order as
      * long before it as one more update and a checkpoint may take, by what they took. */
     double deadline;
+    /* Somebody starts the run again when it ends with CX_ELOST: it does, too, when more
+     * than half of the workers are lost. */
+    bool restarts;
+    /* Called for every worker that was found dead, or that does not answer at the end,
+     * with its machine; may be NULL. */
+    void (*lost)(void *context, const char *host);
+    void *lost_context;
     /* Text for people, where not NULL: live lines replace each other. */
     void (*say)(void *context, bool live, const char *line);
     void *say_context;
@@ -37,8 +44,9 @@ typedef struct {
 } cx_run_summary;
 
 /* Runs to the configured number of updates. CX_OK: done; CX_ESTOPPED: a checkpoint is
- * written and the run may be resumed; else an error. Workers are told to stop in every
- * case in which they can still be reached. */
+ * written and the run may be resumed; CX_ELOST: the same, as there are no workers left; else
+ * an error. Workers are told to stop in every case in which they can still be reached;
+ * where one cannot, the transport is `broken` afterwards. */
 int cx_coordinate(const cx_coordinator_options *options, cx_run_summary *summary, cx_error *err);
 
 #endif

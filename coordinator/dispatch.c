@@ -7,11 +7,15 @@ typedef enum { SLOT_FREE, SLOT_RUNNING, SLOT_DONE } slot_state;
 
 typedef struct {
     slot_state state;
-    cx_trajectory *trajectory;
+    bool again; /* running, and to be handed out once more */
+    int tries;
+    cx_trajectory *trajectory; /* DONE */
 } episode_slot;
 
 typedef struct {
     slot_state state; /* of its baseline */
+    bool again;
+    int tries;
     const cx_baseline *baseline;
 } instance_slot;
 
@@ -26,6 +30,7 @@ struct cx_dispatch {
     episode_slot *episode;
     instance_slot *instance;
     int running, finished;
+    int again; /* jobs with that mark */
 };
 
 int cx_dispatch_create(const cx_dispatch_rules *rules, uint64_t version, cx_dispatch **out,
@@ -135,7 +140,68 @@ static int baselines_running(const cx_dispatch *d) {
     return n;
 }
 
+static bool in_window(const cx_dispatch *d, uint64_t episode) {
+    return episode >= d->base && episode < d->base + (uint64_t)d->n_episodes;
+}
+
+static bool instance_in_window(const cx_dispatch *d, uint64_t instance) {
+    return instance >= first_instance(d) && instance < first_instance(d) + (uint64_t)d->n_instances;
+}
+
+static cx_job episode_job(const cx_dispatch *d, uint64_t e, int tries) {
+    return (cx_job){CX_JOB_EPISODE, e, e / (uint64_t)d->rules.environment_reuse, tries};
+}
+
+/* Episodes before baselines: an update waits for them. */
+static cx_job next_again(cx_dispatch *d) {
+    d->again--;
+    for (uint64_t e = d->base; e < d->base + (uint64_t)d->n_episodes; e++) {
+        episode_slot *s = episode_at(d, e);
+        if (s->again) {
+            s->again = false;
+            return episode_job(d, e, ++s->tries);
+        }
+    }
+    for (uint64_t i = first_instance(d);; i++) {
+        instance_slot *s = instance_at(d, i);
+        if (s->again) {
+            s->again = false;
+            return (cx_job){CX_JOB_BASELINE, 0, i, ++s->tries};
+        }
+    }
+}
+
+bool cx_dispatch_wants(const cx_dispatch *d, const cx_job *job) {
+    if (job->kind == CX_JOB_EPISODE)
+        return in_window(d, job->episode) && episode_at(d, job->episode)->state == SLOT_RUNNING;
+    return job->kind == CX_JOB_BASELINE && instance_in_window(d, job->instance) &&
+           instance_at(d, job->instance)->state == SLOT_RUNNING;
+}
+
+int cx_dispatch_tries(const cx_dispatch *d, const cx_job *job) {
+    if (!cx_dispatch_wants(d, job))
+        return 0;
+    return job->kind == CX_JOB_EPISODE ? episode_at(d, job->episode)->tries
+                                       : instance_at(d, job->instance)->tries;
+}
+
+void cx_dispatch_again(cx_dispatch *d, const cx_job *job) {
+    if (!cx_dispatch_wants(d, job))
+        return;
+    bool *again = job->kind == CX_JOB_EPISODE ? &episode_at(d, job->episode)->again
+                                              : &instance_at(d, job->instance)->again;
+    d->again += !*again;
+    *again = true;
+}
+
+static void not_again(cx_dispatch *d, bool *again) {
+    d->again -= *again;
+    *again = false;
+}
+
 cx_job cx_dispatch_next(cx_dispatch *d) {
+    if (d->again > 0)
+        return next_again(d);
     cx_job job = {.kind = CX_JOB_NONE};
     int ready = 0;
     uint64_t episode = 0, instance = 0;
@@ -148,9 +214,7 @@ cx_job cx_dispatch_next(cx_dispatch *d) {
         job.instance = instance;
         instance_at(d, instance)->state = SLOT_RUNNING;
     } else if (have_episode) {
-        job.kind = CX_JOB_EPISODE;
-        job.episode = episode;
-        job.instance = episode / (uint64_t)d->rules.environment_reuse;
+        job = episode_job(d, episode, 0);
         episode_at(d, episode)->state = SLOT_RUNNING;
         d->running++;
     }
@@ -159,41 +223,35 @@ cx_job cx_dispatch_next(cx_dispatch *d) {
 
 int cx_dispatch_baseline(cx_dispatch *d, uint64_t instance, const cx_baseline *baseline,
                          cx_error *err) {
-    if (instance < first_instance(d) || instance >= first_instance(d) + (uint64_t)d->n_instances ||
-        instance_at(d, instance)->state == SLOT_DONE)
+    if (!instance_in_window(d, instance) || instance_at(d, instance)->state == SLOT_DONE)
         return cx_fail(err, CX_EFORMAT,
                        "a baseline came for task instance %llu, which nobody asked for",
                        (unsigned long long)instance);
-    instance_at(d, instance)->state = SLOT_DONE;
-    instance_at(d, instance)->baseline = baseline;
+    instance_slot *s = instance_at(d, instance);
+    not_again(d, &s->again);
+    s->state = SLOT_DONE;
+    s->baseline = baseline;
     return CX_OK;
 }
 
 const cx_baseline *cx_dispatch_find_baseline(const cx_dispatch *d, uint64_t instance) {
-    if (instance < first_instance(d) || instance >= first_instance(d) + (uint64_t)d->n_instances)
+    if (!instance_in_window(d, instance))
         return NULL;
     const instance_slot *s = instance_at(d, instance);
     return s->state == SLOT_DONE ? s->baseline : NULL;
 }
 
-static episode_slot *running_slot(cx_dispatch *d, uint64_t episode) {
-    if (episode < d->base || episode >= d->base + (uint64_t)d->n_episodes)
-        return NULL;
-    episode_slot *s = episode_at(d, episode);
-    return s->state == SLOT_RUNNING ? s : NULL;
-}
-
-cx_trajectory **cx_dispatch_trajectory(cx_dispatch *d, uint64_t episode) {
-    episode_slot *s = running_slot(d, episode);
-    return s ? &s->trajectory : NULL;
-}
-
-int cx_dispatch_finished(cx_dispatch *d, uint64_t episode, cx_error *err) {
-    episode_slot *s = running_slot(d, episode);
-    if (!s || !s->trajectory)
+int cx_dispatch_finished(cx_dispatch *d, uint64_t episode, cx_trajectory *t, cx_error *err) {
+    cx_job job = episode_job(d, episode, 0);
+    if (!cx_dispatch_wants(d, &job)) {
+        cx_trajectory_destroy(t);
         return cx_fail(err, CX_EFORMAT, "a result came for episode %llu, which is not running",
                        (unsigned long long)episode);
+    }
+    episode_slot *s = episode_at(d, episode);
+    not_again(d, &s->again);
     s->state = SLOT_DONE;
+    s->trajectory = t;
     d->running--;
     d->finished++;
     return CX_OK;
@@ -220,8 +278,11 @@ void cx_dispatch_take(cx_dispatch *d, cx_trajectory **list) {
     d->base += (uint64_t)d->rules.episodes_per_update;
     if (d->first_free < d->base)
         d->first_free = d->base;
-    for (uint64_t i = old_first; i < first_instance(d); i++)
+    /* a baseline may be running even now: after a restart, when all its episodes are there */
+    for (uint64_t i = old_first; i < first_instance(d); i++) {
+        not_again(d, &instance_at(d, i)->again);
         memset(instance_at(d, i), 0, sizeof(instance_slot));
+    }
 }
 
 void cx_dispatch_set_version(cx_dispatch *d, uint64_t version) {
@@ -242,8 +303,7 @@ int cx_dispatch_each_finished(const cx_dispatch *d,
 
 int cx_dispatch_restore(cx_dispatch *d, cx_trajectory *t, cx_error *err) {
     uint64_t e = t->result.episode;
-    if (e < d->base || e >= d->base + (uint64_t)d->n_episodes ||
-        episode_at(d, e)->state != SLOT_FREE) {
+    if (!in_window(d, e) || episode_at(d, e)->state != SLOT_FREE) {
         cx_trajectory_destroy(t);
         return cx_fail(err, CX_EFORMAT, "the checkpoint holds episode %llu, which is out of place",
                        (unsigned long long)e);

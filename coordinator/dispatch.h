@@ -22,6 +22,7 @@ typedef struct {
     cx_job_kind kind;
     uint64_t episode;  /* EPISODE */
     uint64_t instance; /* both */
+    int tries;         /* how often it was handed out before */
 } cx_job;
 
 typedef struct cx_dispatch cx_dispatch;
@@ -36,8 +37,16 @@ int cx_dispatch_create(const cx_dispatch_rules *rules, uint64_t version, cx_disp
                        cx_error *err);
 void cx_dispatch_destroy(cx_dispatch *d); /* and the trajectories it holds */
 
-/* The next job, marked as running; NONE when nothing may start now. */
+/* The next job, marked as running; NONE when nothing may start now. Those that are to be
+ * done again come first. */
 cx_job cx_dispatch_next(cx_dispatch *d);
+/* A running job whose answer may not come: it will be handed out once more. Whichever
+ * answer comes first counts; of a job that is not wanted any more nothing is done. */
+void cx_dispatch_again(cx_dispatch *d, const cx_job *job);
+/* Is an answer to this job still waited for? */
+bool cx_dispatch_wants(const cx_dispatch *d, const cx_job *job);
+/* How often a job that is wanted was handed out again. */
+int cx_dispatch_tries(const cx_dispatch *d, const cx_job *job);
 /* The slot of a baseline that is known or done; the dispatch keeps the pointer, which
  * must stay valid. CX_EFORMAT for an instance that is not waited for. */
 int cx_dispatch_baseline(cx_dispatch *d, uint64_t instance, const cx_baseline *baseline,
@@ -48,10 +57,9 @@ const cx_baseline *cx_dispatch_find_baseline(const cx_dispatch *d, uint64_t inst
  * on; false when there is none. */
 bool cx_dispatch_next_instance(const cx_dispatch *d, uint64_t *instance);
 
-/* The growing trajectory of a running episode (owned by the dispatch), or NULL. */
-cx_trajectory **cx_dispatch_trajectory(cx_dispatch *d, uint64_t episode);
-/* A finished episode: its trajectory is complete. */
-int cx_dispatch_finished(cx_dispatch *d, uint64_t episode, cx_error *err);
+/* A finished episode, its trajectory complete (taken in any case). CX_EFORMAT for one
+ * that is not waited for. */
+int cx_dispatch_finished(cx_dispatch *d, uint64_t episode, cx_trajectory *t, cx_error *err);
 /* True when all episodes of the next update are finished. */
 bool cx_dispatch_ready(const cx_dispatch *d);
 /* Takes the finished episodes of the next update in order (the caller owns them) and

@@ -131,7 +131,7 @@ static bool done(void *context) {
     return ((cx_evaluation_state *)context)->whole;
 }
 
-static int send_next(void *context, int rank, bool *sent, cx_error *err) {
+static int send_next(void *context, int rank, bool *sent, cx_farm_job *job, cx_error *err) {
     cx_evaluation_state *s = context;
     *sent = false;
     if (s->next == s->n_queue && s->changed) {
@@ -154,6 +154,9 @@ static int send_next(void *context, int rank, bool *sent, cx_error *err) {
     s->has_policy[rank] |= weights;
     s->flight[s->n_flight++] = (flying){w->key, w->cost};
     *sent = true;
+    *job = (cx_farm_job){w->key, cx_crew_load(&w->job.spec, s->e->config)};
+    job->load.gflop = w->cost;
+    job->load.steps = fmax(job->load.steps * w->job.length, 1);
     return cx_message_send(s->e->farm.transport, rank, CX_MSG_TRIAL, &m, sizeof m,
                            weights ? s->e->policy : NULL, (size_t)m.n_weights * sizeof(float), err);
 }
@@ -173,20 +176,45 @@ static int complete_tasks(const cx_suite *suite) {
     return n;
 }
 
-static int take(void *context, int rank, cx_msg_type type, const void *body, cx_error *err) {
-    cx_evaluation_state *s = context;
+static int number_of(void *context, cx_msg_type type, const void *body, uint64_t *number,
+                     cx_error *err) {
+    (void)context;
     if (type != CX_MSG_TRIED)
-        return cx_fail(err, CX_EFORMAT, "rank %d sent a message of type %s", rank,
-                       cx_message_name(type));
-    const cx_trial_result *r = &((const cx_msg_tried *)body)->result;
+        return cx_fail(err, CX_EFORMAT, "of type %s", cx_message_name(type));
+    *number = ((const cx_msg_tried *)body)->result.key;
+    return CX_OK;
+}
+
+/* False where it is not under way: it was given up, and has been or will be done again. */
+static bool landed(cx_evaluation_state *s, uint64_t key, bool done) {
     int i = 0;
-    while (i < s->n_flight && s->flight[i].key != r->key)
+    while (i < s->n_flight && s->flight[i].key != key)
         i++;
     if (i == s->n_flight)
-        return cx_fail(err, CX_EFORMAT, "a result came for a trial that nobody asked for");
-    s->cost_done += s->flight[i].cost;
-    s->cost_left -= s->flight[i].cost;
+        return false;
+    if (done) {
+        s->cost_done += s->flight[i].cost;
+        s->cost_left -= s->flight[i].cost;
+    }
     s->flight[i] = s->flight[--s->n_flight];
+    return true;
+}
+
+/* The next plan wants it again. */
+static void again(void *context, uint64_t key) {
+    cx_evaluation_state *s = context;
+    if (landed(s, key, false))
+        s->changed = true;
+}
+
+static int take(void *context, int rank, cx_msg_type type, const void *body, cx_error *err) {
+    (void)rank;
+    (void)type;
+    cx_evaluation_state *s = context;
+    const cx_trial_result *r = &((const cx_msg_tried *)body)->result;
+    (void)landed(s, r->key, true);
+    if (cx_records_find(s->own, r->key, NULL))
+        return CX_OK;
     s->summary.done++;
     s->changed = true;
     int rc = keep(s, r, err);
@@ -299,7 +327,7 @@ int cx_evaluate(const cx_evaluation *e, cx_evaluation_state **out, cx_error *err
         return cx_fail(err, CX_ENOMEM, "no memory for an evaluation");
     s->e = e;
     s->lock = -1;
-    const cx_farm_work work = {s, done, send_next, take, tick};
+    const cx_farm_work work = {s, done, send_next, number_of, take, again, tick};
     int rc = prepare(s, err);
     if (!rc)
         rc = cx_farm_run(s->farm, &work, err);

@@ -8,20 +8,24 @@
 /* patience with workers at the end, and where somebody waits for us to stop */
 static const double end_seconds = 30, stop_seconds = 5, ask_seconds = 0.1;
 
-typedef struct {
-    bool ready, gone;
-    int jobs; /* sent and not answered */
-} farm_worker;
-
 struct cx_farm {
     cx_farm_options o;
     cx_farm_work work;
-    farm_worker *worker;
-    int n_workers;
+    cx_crew *crew;
     double asked;
     bool told; /* by a worker, that a signal asked for a stop */
     bool stopping;
 };
+
+static cx_job job_of(uint64_t number) {
+    return (cx_job){.kind = CX_JOB_EPISODE, .episode = number};
+}
+
+static void again(void *context, const cx_job *job) {
+    cx_farm *f = context;
+    if (f->work.again)
+        f->work.again(f->work.context, job->episode);
+}
 
 int cx_farm_create(const cx_farm_options *options, cx_farm **out, cx_error *err) {
     *out = NULL;
@@ -29,45 +33,53 @@ int cx_farm_create(const cx_farm_options *options, cx_farm **out, cx_error *err)
     if (!f)
         return cx_fail(err, CX_ENOMEM, "no memory for the workers' queues");
     f->o = *options;
-    f->n_workers = options->transport->ranks - 1;
-    f->worker = calloc((size_t)f->n_workers + 1, sizeof *f->worker);
-    if (!f->worker) {
+    const cx_crew_options crew = {
+        .transport = options->transport,
+        .config_hash = options->config_hash,
+        .rules = cx_crew_rules(options->config, options->transport->ranks - 1, CX_FARM_QUEUED),
+        .silence_seconds = options->config->workers.silence_seconds,
+        .again = again,
+        .again_context = f,
+        .lost = options->lost,
+        .lost_context = options->lost_context,
+        .say = options->say,
+        .say_context = options->say_context};
+    int rc = cx_crew_create(&crew, &f->crew, err);
+    if (rc)
         free(f);
-        return cx_fail(err, CX_ENOMEM, "no memory for %d workers", options->transport->ranks - 1);
-    }
-    *out = f;
-    return CX_OK;
+    else
+        *out = f;
+    return rc;
+}
+
+static int on_answer(cx_farm *f, int rank, cx_msg_type type, const void *body, cx_error *err) {
+    uint64_t number;
+    if (!f->work.number)
+        return CX_OK; /* nothing was ever asked */
+    int rc = f->work.number(f->work.context, type, body, &number, err);
+    if (rc)
+        return cx_fail_in(err, "a message of rank %d", rank);
+    cx_job job = job_of(number);
+    if (!cx_watch_answered(f->crew->watch, rank, &job, NULL, f->crew->time))
+        return CX_OK; /* of one that was given up */
+    return f->work.take(f->work.context, rank, type, body, err);
 }
 
 static int handle(cx_farm *f, int from, const void *data, size_t size, cx_error *err) {
     cx_msg_type type;
     const void *body, *extra;
     size_t extra_size;
+    bool done;
     int rc = cx_message_unpack(data, size, &type, &body, &extra, &extra_size, err);
-    if (rc || from < 1 || from > f->n_workers)
+    if (rc || from < 1 || from > f->crew->n)
         return rc ? rc : cx_fail(err, CX_ESTATE, "a message came from rank %d", from);
-    farm_worker *w = &f->worker[from - 1];
-    switch (type) {
-    case CX_MSG_HELLO:
-        if (((const cx_msg_hello *)body)->config_hash != f->o.config_hash)
-            return cx_fail(err, CX_ECONFIG, "rank %d has read another configuration", from);
-        w->ready = true;
-        return CX_OK;
-    case CX_MSG_SIGNAL:
-        f->told = true;
-        return CX_OK;
-    case CX_MSG_BYE:
-        w->gone = true;
-        return CX_OK;
-    case CX_MSG_FAILED: {
-        const cx_msg_failed *m = body;
-        w->gone |= m->number == CX_NO_JOB;
-        return cx_fail(err, (cx_code)m->code, "rank %d: %.900s", from, m->text);
-    }
-    default:
-        w->jobs--;
-        return f->work.take ? f->work.take(f->work.context, from, type, body, err) : CX_OK;
-    }
+    rc = cx_crew_heard(f->crew, from, type, body, &done, err);
+    if (rc || done)
+        return rc;
+    if (type == CX_MSG_FAILED)
+        return cx_crew_failed(f->crew, from, body, err);
+    f->told |= type == CX_MSG_SIGNAL;
+    return type == CX_MSG_SIGNAL ? CX_OK : on_answer(f, from, type, body, err);
 }
 
 static int receive_all(cx_farm *f, bool *did, cx_error *err) {
@@ -88,16 +100,18 @@ static int receive_all(cx_farm *f, bool *did, cx_error *err) {
 
 /* All workers get one job before any gets two. */
 static int send_jobs(cx_farm *f, bool *did, cx_error *err) {
+    cx_watch *watch = f->crew->watch;
     for (int depth = 0; depth < CX_FARM_QUEUED; depth++)
-        for (int rank = 1; rank <= f->n_workers; rank++) {
-            farm_worker *w = &f->worker[rank - 1];
+        for (int rank = 1; rank <= f->crew->n; rank++) {
             bool sent = false;
-            if (!w->ready || w->jobs != depth)
+            cx_farm_job next;
+            if (!cx_watch_may_take(watch, rank, depth, f->crew->time))
                 continue;
-            int rc = f->work.send(f->work.context, rank, &sent, err);
+            int rc = f->work.send(f->work.context, rank, &sent, &next, err);
             if (rc || !sent)
                 return rc;
-            w->jobs++;
+            cx_job job = job_of(next.number);
+            (void)cx_watch_give(watch, rank, &job, &next.load, f->crew->time);
             *did = true;
         }
     return CX_OK;
@@ -131,8 +145,12 @@ int cx_farm_run(cx_farm *f, const cx_farm_work *work, cx_error *err) {
     while (!work->done(work->context)) {
         bool did = false;
         int rc = receive_all(f, &did, err);
+        if (!rc)
+            rc = cx_crew_look_after(f->crew, err);
         if (!rc && !work->done(work->context))
             rc = send_jobs(f, &did, err);
+        if (!rc && cx_crew_hopeless(f->crew))
+            rc = cx_crew_lost_error(f->crew, err);
         if (!rc)
             rc = ask(f, err);
         if (!rc && work->tick)
@@ -149,16 +167,14 @@ int cx_farm_run(cx_farm *f, const cx_farm_work *work, cx_error *err) {
 
 static void stop_workers(cx_farm *f) {
     cx_error ignored;
-    double end = cx_clock_now() + (f->stopping ? stop_seconds : end_seconds), pause = 50e-6;
-    for (int rank = 1; rank <= f->n_workers; rank++)
-        (void)cx_message_send(f->o.transport, rank, CX_MSG_STOP, NULL, 0, NULL, 0, &ignored);
+    double began = cx_clock_now(), patience = f->stopping ? stop_seconds : end_seconds;
+    double pause = 50e-6;
+    cx_crew_dismiss(f->crew);
+    f->work.again = NULL; /* nobody is there for it */
     for (;;) {
-        int left = 0;
         bool did = false;
-        for (int i = 0; i < f->n_workers; i++)
-            left += !f->worker[i].gone;
-        if (left == 0 || cx_clock_now() > end || receive_all(f, &did, &ignored) ||
-            (!did && idle(f, &pause, &ignored)))
+        if (cx_crew_staying(f->crew, cx_clock_now() - began, patience) == 0 ||
+            receive_all(f, &did, &ignored) || (!did && idle(f, &pause, &ignored)))
             return;
     }
 }
@@ -167,6 +183,6 @@ void cx_farm_destroy(cx_farm *f) {
     if (!f)
         return;
     stop_workers(f);
-    free(f->worker);
+    cx_crew_destroy(f->crew);
     free(f);
 }

@@ -3,15 +3,13 @@
 #define CX_COORDINATOR_INTERNAL_H
 
 #include "coordinator/coordinator.h"
+#include "coordinator/crew.h"
 #include "coordinator/dispatch.h"
 #include "coordinator/progress.h"
 #include "policy/observation.h"
 #include "wire/message.h"
 
 typedef struct {
-    bool ready;                       /* said HELLO */
-    bool gone;                        /* said BYE */
-    int assignments;                  /* sent and not answered */
     uint64_t version;                 /* newest weights that were sent */
     cx_worker_time time, time_before; /* newest report; that at the last metrics line */
 } worker_state;
@@ -28,6 +26,7 @@ typedef struct {
     cx_learner *learner;
     float *published; /* the newest version's policy, as workers get it */
     cx_dispatch *dispatch;
+    cx_crew *crew;
     cx_baseline_cache *cache;
     int n_workers; /* workers are ranks 1 .. n_workers */
     worker_state *worker;
@@ -41,6 +40,12 @@ typedef struct {
     cx_update_stats stats; /* of the last update */
     double last_reward, busy, learner_seconds;
 } coordinator;
+
+/* assign.c: fills the workers' queues. */
+int cx_coordinator_assign(coordinator *c, bool *did, cx_error *err);
+/* A job is done: whoever else holds it may leave it. */
+int cx_coordinator_drop(coordinator *c, const cx_job *job, cx_error *err);
+void cx_coordinator_again(void *coordinator, const cx_job *job); /* a cx_watch_again */
 
 /* checkpoint.c */
 int cx_coordinator_save(coordinator *c, cx_error *err);

@@ -34,9 +34,21 @@ static void format_duration(double seconds, char *out, size_t size) {
         (void)snprintf(out, size, "%.1f h", seconds / 3600);
 }
 
+static void format_faults(const cx_progress_view *v, char *out, size_t size) {
+    char lost[24] = "", late[24] = "", again[48] = "";
+    if (v->lost > 0)
+        (void)snprintf(lost, sizeof lost, ", %d lost", v->lost);
+    if (v->late > 0)
+        (void)snprintf(late, sizeof late, ", %d late", v->late);
+    if (v->reissued > 0)
+        (void)snprintf(again, sizeof again, ", %llu episodes done again",
+                       (unsigned long long)v->reissued);
+    (void)snprintf(out, size, "%s%s%s", lost, late, again);
+}
+
 void cx_progress_line(const cx_progress *p, const cx_progress_view *v, char *out, size_t size) {
     double newer, older, diverged;
-    char left[32], trend[32] = "", reward[32] = "-", share[32] = "-";
+    char faults[96], left[32], trend[32] = "", reward[32] = "-", share[32] = "-";
     cx_progress_means(p, &newer, &older, &diverged);
     if (isfinite(older))
         (void)snprintf(trend, sizeof trend, " (%+.2f)", newer - older);
@@ -46,10 +58,11 @@ void cx_progress_line(const cx_progress *p, const cx_progress_view *v, char *out
     }
     double done = ((double)v->updates + v->update_share) / (double)v->total_updates;
     format_duration(done > 0 ? v->seconds * (1 - done) / done : NAN, left, sizeof left);
+    format_faults(v, faults, sizeof faults);
     (void)snprintf(out, size,
                    "update %llu/%llu  episodes %llu  %.1f/s  reward %s%s  diverged %s  "
-                   "workers %d, %.0f %% busy  left %s",
+                   "workers %d, %.0f %% busy%s  left %s",
                    (unsigned long long)v->updates, (unsigned long long)v->total_updates,
                    (unsigned long long)v->episodes, v->episodes_per_second, reward, trend, share,
-                   v->workers, 100 * v->workers_busy, left);
+                   v->workers, 100 * v->workers_busy, faults, left);
 }

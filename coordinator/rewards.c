@@ -29,7 +29,8 @@ typedef struct {
 } mean_run;
 
 /* Jobs of one stage: number n is (chooser n / n_tasks, task n % n_tasks); stage 0 is
- * the baselines. */
+ * the baselines. For others they are counted through all stages (`base` + n), as an answer
+ * that was given up may come in a later one. */
 typedef struct {
     const cx_rewards_options *e;
     cx_rewarded_task *tasks;
@@ -39,7 +40,11 @@ typedef struct {
     double said;
     bool baselines;
     int first, last; /* choosers of this stage */
+    uint64_t base;
     int sent, done, total;
+    int *redo; /* jobs that are to be sent once more */
+    int n_redo;
+    bool *answered;               /* by number */
     mean_run overall[2], *family; /* [half]; [entry][half] */
 } stage;
 
@@ -73,7 +78,7 @@ static int send_job(stage *s, int rank, int number, cx_error *err) {
     cx_chooser by = (cx_chooser)(s->first + number / e->n_tasks);
     cx_msg_evaluation m;
     memset(&m, 0, sizeof m);
-    m.number = (uint64_t)number;
+    m.number = s->base + (uint64_t)number;
     m.instance = e->first_instance + (uint64_t)i;
     m.episode = m.instance; /* start noise and sampling: the same for all contestants */
     m.spec = s->tasks[i].spec;
@@ -92,11 +97,8 @@ static int send_job(stage *s, int rank, int number, cx_error *err) {
                            weights ? e->policy : NULL, (size_t)m.n_weights * sizeof(float), err);
 }
 
-static int on_evaluated(stage *s, const cx_msg_evaluated *m, cx_error *err) {
-    if (m->number >= (uint64_t)s->total)
-        return cx_fail(err, CX_EFORMAT, "a result came for job %llu, which does not exist",
-                       (unsigned long long)m->number);
-    int number = (int)m->number;
+static void on_evaluated(stage *s, const cx_msg_evaluated *m) {
+    int number = (int)(m->number - s->base);
     cx_chooser by = (cx_chooser)(s->first + number / s->e->n_tasks);
     cx_rewarded_task *t = &s->tasks[number % s->e->n_tasks];
     bool diverged = m->result.end == CX_END_DIVERGED;
@@ -110,28 +112,59 @@ static int on_evaluated(stage *s, const cx_msg_evaluated *m, cx_error *err) {
         t->taken_whole = !diverged;
         t->inner_steps = m->result.inner_steps; /* what was really run */
     }
+}
+
+static int number_of(void *context, cx_msg_type type, const void *body, uint64_t *number,
+                     cx_error *err) {
+    (void)context;
+    if (type == CX_MSG_SWEEP)
+        *number = ((const cx_msg_sweep *)body)->instance; /* the first stage's */
+    else if (type == CX_MSG_EVALUATED)
+        *number = ((const cx_msg_evaluated *)body)->number;
+    else
+        return cx_fail(err, CX_EFORMAT, "of type %s", cx_message_name(type));
     return CX_OK;
+}
+
+/* Of this stage, and nobody has answered it. */
+static bool is_open(const stage *s, uint64_t number) {
+    return number >= s->base && number - s->base < (uint64_t)s->total &&
+           !s->answered[number - s->base];
 }
 
 static int take(void *context, int rank, cx_msg_type type, const void *body, cx_error *err) {
+    (void)rank;
     stage *s = context;
+    uint64_t number = 0;
+    int rc = number_of(s, type, body, &number, err);
+    if (rc || !is_open(s, number))
+        return rc;
+    s->answered[number - s->base] = true;
     s->done++;
     if (type == CX_MSG_EVALUATED)
-        return on_evaluated(s, body, err);
-    if (type != CX_MSG_SWEEP)
-        return cx_fail(err, CX_EFORMAT, "rank %d sent a message of type %s", rank,
-                       cx_message_name(type));
-    const cx_msg_sweep *m = body;
-    if (m->instance >= (uint64_t)s->e->n_tasks)
-        return cx_fail(err, CX_EFORMAT, "a baseline came for a task that does not exist");
-    s->tasks[m->instance].baseline = m->baseline;
+        on_evaluated(s, body);
+    else
+        s->tasks[number].baseline = ((const cx_msg_sweep *)body)->baseline;
     return CX_OK;
 }
 
-static int send_next(void *context, int rank, bool *sent, cx_error *err) {
+static void again(void *context, uint64_t number) {
     stage *s = context;
-    *sent = s->sent < s->total;
-    return *sent ? send_job(s, rank, s->sent++, err) : CX_OK;
+    if (is_open(s, number) && s->n_redo < s->total)
+        s->redo[s->n_redo++] = (int)(number - s->base);
+}
+
+static int send_next(void *context, int rank, bool *sent, cx_farm_job *job, cx_error *err) {
+    stage *s = context;
+    while (s->n_redo > 0 && s->answered[s->redo[s->n_redo - 1]])
+        s->n_redo--;
+    *sent = s->n_redo > 0 || s->sent < s->total;
+    if (!*sent)
+        return CX_OK;
+    int number = s->n_redo > 0 ? s->redo[--s->n_redo] : s->sent++;
+    job->number = s->base + (uint64_t)number;
+    job->load = cx_crew_load(&s->tasks[number % s->e->n_tasks].spec, s->e->config);
+    return send_job(s, rank, number, err);
 }
 
 static bool all_done(void *context) {
@@ -152,9 +185,13 @@ static void tick(void *context) {
 static int run_stage(stage *s, const char *name, cx_error *err) {
     s->said = cx_clock_now();
     s->name = name;
+    uint64_t next_base = s->base + (uint64_t)s->total;
     s->sent = s->done = 0;
     s->total = s->baselines ? s->e->n_tasks : (s->last - s->first + 1) * s->e->n_tasks;
-    const cx_farm_work work = {s, all_done, send_next, take, tick};
+    s->base = next_base;
+    s->n_redo = 0;
+    memset(s->answered, 0, (size_t)s->total * sizeof *s->answered);
+    const cx_farm_work work = {s, all_done, send_next, number_of, take, again, tick};
     int rc = cx_farm_run(s->farm, &work, err);
     return rc == CX_ESTOPPED ? cx_fail(err, CX_ESTOPPED, "stopped; it begins anew next time") : rc;
 }
@@ -219,8 +256,16 @@ int cx_rewards_measure(const cx_rewards_options *e, cx_rewarded_task *tasks, dou
                        cx_error *err) {
     stage s = {.e = e, .tasks = tasks};
     s.has_policy = calloc((size_t)e->farm.transport->ranks, sizeof *s.has_policy);
-    if (!s.has_policy)
-        return cx_fail(err, CX_ENOMEM, "no memory for %d ranks", e->farm.transport->ranks);
+    size_t jobs = (size_t)e->n_tasks * CX_CHOOSER_COUNT;
+    s.redo = calloc(jobs, sizeof *s.redo);
+    s.answered = calloc(jobs, sizeof *s.answered);
+    if (!s.has_policy || !s.redo || !s.answered) {
+        free(s.has_policy);
+        free(s.redo);
+        free(s.answered);
+        return cx_fail(err, CX_ENOMEM, "no memory for %d ranks and %zu jobs",
+                       e->farm.transport->ranks, jobs);
+    }
     for (int i = 0; i < e->n_tasks; i++) {
         memset(&tasks[i], 0, sizeof tasks[i]);
         cx_task_sample(e->config, e->first_instance + (uint64_t)i, &tasks[i].spec);
@@ -235,6 +280,8 @@ int cx_rewards_measure(const cx_rewards_options *e, cx_rewarded_task *tasks, dou
     exponent[1] = s.overall[1].exponent;
     cx_farm_destroy(s.farm);
     free(s.has_policy);
+    free(s.redo);
+    free(s.answered);
     free(s.family);
     return rc;
 }

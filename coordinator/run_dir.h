@@ -2,6 +2,7 @@
 #ifndef CX_COORDINATOR_RUN_DIR_H
 #define CX_COORDINATOR_RUN_DIR_H
 
+#include "coordinator/watch.h"
 #include "policy/action.h"
 #include "ppo/ppo.h"
 #include "store/store.h"
@@ -46,6 +47,7 @@ typedef struct {
     double seconds, episodes_per_second;
     cx_worker_shares share;
     int workers;
+    cx_watch_counts crew; /* since this start */
     uint64_t baselines, peak_bytes_coordinator, peak_bytes_worker;
 } cx_run_rates;
 int cx_run_dir_update(cx_run_dir *dir, const cx_run_counters *counters, const cx_heads *heads,

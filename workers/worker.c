@@ -1,6 +1,7 @@
 #include "workers/worker.h"
 
 #include "base/clock.h"
+#include "base/process.h"
 #include "wire/message.h"
 #include "workers/baseline.h"
 #include "workers/episode.h"
@@ -8,13 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 enum { INBOX = 128 }; /* more than workers.prefetch can be */
-static const double look_seconds = 0.02;
+static const double look_seconds = 0.02, coordinator_seconds = 1;
 typedef struct {
     void *data;
     size_t size;
+    bool dropped; /* nobody waits for that job; its weights count all the same */
 } letter;
 
 struct cx_worker {
@@ -26,26 +27,76 @@ struct cx_worker {
     double born, inner, baseline, sending; /* seconds; sending: of pieces, amid an episode */
     void *buffer;                          /* of a packed piece */
     size_t buffer_size;
-    uint64_t episode; /* the one that runs */
+    uint64_t episode;           /* the one that runs */
+    cx_msg_drop running;        /* the job, as a DROP would name it */
+    cx_msg_hello coordinator;   /* its newest HELLO */
+    double heard, looked_after; /* of the coordinator; whether it lives */
     int n_inbox;
     letter inbox[INBOX];
     bool (*told)(void *context); /* by a signal to stop the run; may be NULL */
     void *told_context;
     double looked;  /* at messages and `told`, amid a job */
     bool passed_on; /* ... to the coordinator */
-    bool cut_short; /* the job that runs: by a STOP, or by `fault` */
+    bool cut_short; /* the job that runs: by a STOP, a DROP, or by `fault` */
     cx_error fault; /* of the transport amid a job */
 };
+
+/* As DROP names it; type CX_MSG_COUNT for letters that are no job of a training. */
+static cx_msg_drop name_of(const letter *l) {
+    cx_msg_drop name = {CX_MSG_COUNT, 0};
+    cx_msg_type type;
+    const void *body, *extra;
+    size_t extra_size;
+    if (cx_message_unpack(l->data, l->size, &type, &body, &extra, &extra_size, NULL))
+        return name;
+    if (type == CX_MSG_EPISODE)
+        name = (cx_msg_drop){type, ((const cx_msg_episode *)body)->episode};
+    else if (type == CX_MSG_BASELINE)
+        name = (cx_msg_drop){type, ((const cx_msg_baseline_job *)body)->instance};
+    return name;
+}
+
+static bool same_job(cx_msg_drop a, cx_msg_drop b) {
+    return a.type == b.type && a.number == b.number;
+}
+
+static void drop(cx_worker *w, cx_msg_drop name) {
+    w->cut_short |= same_job(w->running, name);
+    for (int i = 0; i < w->n_inbox; i++)
+        w->inbox[i].dropped |= same_job(name_of(&w->inbox[i]), name);
+}
+
+/* What is not left for its turn. */
+static int take_at_once(cx_worker *w, const letter *l, cx_error *err) {
+    cx_msg_type type;
+    const void *body, *extra;
+    size_t extra_size;
+    int rc = cx_message_unpack(l->data, l->size, &type, &body, &extra, &extra_size, err);
+    if (!rc && type == CX_MSG_HELLO)
+        w->coordinator = *(const cx_msg_hello *)body;
+    if (!rc && type == CX_MSG_DROP)
+        drop(w, *(const cx_msg_drop *)body);
+    return rc;
+}
 
 /* Takes everything that has arrived into the inbox. A STOP makes the assignments before
  * it void: whoever sent it does not wait for them. */
 static int drain(cx_worker *w, cx_error *err) {
     for (;;) {
-        letter l;
+        letter l = {0};
         int from, rc = w->transport->receive(w->transport, &from, &l.data, &l.size, err);
         if (rc || !l.data)
             return rc;
-        if (cx_message_type(l.data, l.size) == CX_MSG_STOP) {
+        w->heard = cx_clock_now();
+        cx_msg_type type = cx_message_type(l.data, l.size);
+        if (type == CX_MSG_HELLO || type == CX_MSG_DROP) {
+            rc = take_at_once(w, &l, err);
+            free(l.data);
+            if (rc)
+                return rc;
+            continue;
+        }
+        if (type == CX_MSG_STOP) {
             for (; w->n_inbox > 0; w->n_inbox--)
                 free(w->inbox[w->n_inbox - 1].data);
         } else if (w->n_inbox == INBOX) {
@@ -79,18 +130,8 @@ static bool amid_a_job(void *context) {
     return w->cut_short;
 }
 
-static int say_hello(cx_worker *w, uint64_t config_hash, cx_error *err) {
-    cx_msg_hello hello;
-    memset(&hello, 0, sizeof hello);
-    hello.config_hash = config_hash;
-    hello.pid = getpid();
-    if (gethostname(hello.host, sizeof hello.host - 1) != 0)
-        hello.host[0] = '?';
-    return cx_message_send(w->transport, 0, CX_MSG_HELLO, &hello, sizeof hello, NULL, 0, err);
-}
-
-int cx_worker_create(const cx_config *config, uint64_t config_hash, const cx_data_store *store,
-                     cx_transport *transport, cx_worker **out, cx_error *err) {
+int cx_worker_create(const cx_config *config, const cx_data_store *store, cx_transport *transport,
+                     cx_worker **out, cx_error *err) {
     *out = NULL;
     cx_worker *w = calloc(1, sizeof *w);
     if (!w)
@@ -98,7 +139,8 @@ int cx_worker_create(const cx_config *config, uint64_t config_hash, const cx_dat
     w->config = config;
     w->transport = transport;
     w->version = UINT64_MAX;
-    w->born = cx_clock_now();
+    w->born = w->heard = cx_clock_now();
+    w->running.type = CX_MSG_COUNT;
     int rc = cx_episode_runner_create(config, store, &w->runner, err);
     if (!rc) {
         cx_episode_runner_interrupt(w->runner, (cx_interrupt){amid_a_job, w});
@@ -107,7 +149,7 @@ int cx_worker_create(const cx_config *config, uint64_t config_hash, const cx_dat
             rc = cx_fail(err, CX_ENOMEM, "no memory for the policy");
     }
     if (!rc)
-        rc = say_hello(w, config_hash, err);
+        rc = cx_message_send(transport, 0, CX_MSG_READY, NULL, 0, NULL, 0, err);
     if (rc) {
         cx_worker_destroy(w);
         return rc;
@@ -141,8 +183,8 @@ static cx_worker_time worker_time(const cx_worker *w) {
     return t;
 }
 
-/* A job that cannot be done ends the run: the coordinator hears why. One that was cut
- * short is nothing that anybody waits for. */
+/* A job that cannot be done: the coordinator hears why. One that was cut short is nothing
+ * that anybody waits for. */
 static int report_failure(cx_worker *w, uint64_t number, const cx_error *why, cx_error *err) {
     if (w->cut_short)
         return CX_OK;
@@ -309,13 +351,19 @@ static int say_bye(cx_worker *w, cx_error *err) {
     return cx_message_send(w->transport, 0, CX_MSG_BYE, &bye, sizeof bye, NULL, 0, err);
 }
 
-static int handle(cx_worker *w, const void *data, size_t size, bool *stopped, cx_error *err) {
+static int handle(cx_worker *w, const letter *l, bool *stopped, cx_error *err) {
     cx_msg_type type;
     const void *body, *extra;
     size_t extra_size;
-    int rc = cx_message_unpack(data, size, &type, &body, &extra, &extra_size, err);
+    int rc = cx_message_unpack(l->data, l->size, &type, &body, &extra, &extra_size, err);
     if (rc)
         return rc;
+    if (l->dropped && type == CX_MSG_EPISODE) {
+        const cx_msg_episode *m = body;
+        return take_weights(w, m->version, m->n_weights, extra, extra_size, err);
+    }
+    if (l->dropped)
+        return CX_OK;
     switch (type) {
     case CX_MSG_EPISODE:
         return do_episode(w, body, extra, extra_size, err);
@@ -327,6 +375,7 @@ static int handle(cx_worker *w, const void *data, size_t size, bool *stopped, cx
         return do_trial(w, body, extra, extra_size, err);
     case CX_MSG_STOP:
         *stopped = true;
+        w->transport->broken |= ((const cx_msg_stop *)body)->finalize == 0;
         return say_bye(w, err);
     default:
         return cx_fail(err, CX_EFORMAT, "a worker got a message of type %s", cx_message_name(type));
@@ -342,7 +391,9 @@ int cx_worker_poll(cx_worker *w, bool *worked, bool *stopped, cx_error *err) {
     w->n_inbox--;
     memmove(&w->inbox[0], &w->inbox[1], (size_t)w->n_inbox * sizeof first);
     w->cut_short = false;
-    rc = handle(w, first.data, first.size, stopped, err);
+    w->running = name_of(&first);
+    rc = handle(w, &first, stopped, err);
+    w->running.type = CX_MSG_COUNT;
     free(first.data);
     if (!rc && w->fault.code != CX_OK) {
         rc = w->fault.code;
@@ -350,6 +401,20 @@ int cx_worker_poll(cx_worker *w, bool *worked, bool *stopped, cx_error *err) {
             *err = w->fault;
     }
     return rc;
+}
+
+/* For a rank that has nothing to do. */
+static int look_for_coordinator(cx_worker *w, cx_error *err) {
+    double now = cx_clock_now(), silence = w->config->workers.silence_seconds;
+    if (now - w->looked_after < coordinator_seconds)
+        return CX_OK;
+    w->looked_after = now;
+    bool ended = cx_process_ended_on(w->coordinator.host, w->coordinator.pid);
+    if (!ended && now - w->heard < silence)
+        return CX_OK;
+    w->transport->broken = true;
+    return ended ? cx_fail(err, CX_EMPI, "rank 0 has died")
+                 : cx_fail(err, CX_EMPI, "rank 0 has been silent for %.0f s", now - w->heard);
 }
 
 int cx_worker_run(cx_worker *w, bool (*told)(void *context), void *context, cx_error *err) {
@@ -362,6 +427,8 @@ int cx_worker_run(cx_worker *w, bool (*told)(void *context), void *context, cx_e
         int rc = cx_worker_poll(w, &worked, &stopped, err);
         if (!rc && !stopped)
             rc = pass_signal_on(w, err);
+        if (!rc && !worked)
+            rc = look_for_coordinator(w, err);
         if (rc)
             return rc;
         pause = worked ? 50e-6 : pause * 1.5;

@@ -1,8 +1,14 @@
 #include "base/arena.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+/* From here on memory is asked for in pages of this size, where the system has such: a matrix's
+ * rows are pages apart otherwise, and each new page costs a fault. */
+static const size_t large_page = (size_t)2 << 20;
 
 size_t cx_arena_round(size_t bytes) {
     return (bytes + (CX_ALIGN - 1)) / CX_ALIGN * CX_ALIGN;
@@ -12,9 +18,13 @@ void *cx_calloc(size_t count, size_t size) {
     if (count == 0 || size == 0 || count > (SIZE_MAX - CX_ALIGN) / size)
         return NULL;
     size_t bytes = cx_arena_round(count * size);
-    void *p = aligned_alloc(CX_ALIGN, bytes);
-    if (p)
-        memset(p, 0, bytes);
+    bool large = bytes >= large_page;
+    void *p = NULL;
+    if (posix_memalign(&p, large ? large_page : CX_ALIGN, bytes))
+        return NULL;
+    if (large)
+        (void)madvise(p, bytes, MADV_HUGEPAGE); /* refused: small pages do, too */
+    memset(p, 0, bytes);
     return p;
 }
 

@@ -16,6 +16,7 @@
     X(CX_EFORMAT, 2, "a corrupt file or message of ours")                                          \
     X(CX_EVERSION, 2, "a file of another version")                                                 \
     X(CX_EUNSUPPORTED, 3, "something that is not implemented")                                     \
+    X(CX_ELOST, 75, "workers died; all is saved, to be resumed")                                   \
     X(CX_ESTOPPED, 75, "stopped in good order, to be resumed")
 
 typedef enum {

@@ -10,8 +10,9 @@ enum {
     LANES = CX_VEC_BYTES / sizeof(cx_real),
     ROWS = CX_TILE_ROWS,
     COLS = CX_TILE_VECTORS * LANES,
-    DEPTH = 256, /* rows of one packed panel: it stays in the first-level cache */
-    HEIGHT = 512 /* rows of a that are gone over before b is packed again */
+    DEPTH = 256,        /* rows of one packed panel: it stays in the first-level cache */
+    HEIGHT = 512,       /* rows of a that are gone over before b is packed again */
+    HEIGHT_PACKED = 256 /* the same where a, too, is packed */
 };
 
 #define INLINE static inline __attribute__((always_inline))
@@ -219,7 +220,24 @@ static void pack_columns(cx_real *panel, const cx_real *b, int ldb, int k, int c
             panel[(ptrdiff_t)p * width + l] = l < cols ? b[(ptrdiff_t)l * ldb + p] : 0;
 }
 
-/* --- products --- */
+/* block[strip][k][ROWS] = the columns of a[k][0..m), zeros beyond m */
+static void pack_strips(cx_real *block, const cx_real *a, int lda, int k, int m) {
+    for (int i = 0; i < m; i += ROWS) {
+        int rows = m - i < ROWS ? m - i : ROWS;
+        const cx_real *from = a + i;
+        for (int p = 0; p < k; p++, from += lda, block += ROWS) {
+            if (rows == ROWS) {
+                memcpy(block, from, ROWS * sizeof *block);
+                continue;
+            }
+            for (int r = 0; r < ROWS; r++)
+                block[r] = r < rows ? from[r] : 0;
+        }
+    }
+}
+
+/* --- products ---
+ * Goto and van de Geijn's loops: blocks of k, of rows, panels of columns, tiles. */
 
 /* few rows times b^T: rows of both run along k, nothing is packed */
 static void few_rows(int m, int n, int k, const cx_real *a, int lda, const cx_real *b, int ldb,
@@ -234,6 +252,47 @@ static void few_rows(int m, int n, int k, const cx_real *a, int lda, const cx_re
     }
 }
 
+/* a^T b of few columns: the transposed product fills the vectors */
+static void few_columns(int m, int n, int k, const cx_real *a, int lda, const cx_real *b, int ldb,
+                        bool add, cx_real *c, int ldc) {
+    cx_real part[ROWS * COLS];
+    for (int i = 0; i < m; i += COLS) {
+        int cols = m - i < COLS ? m - i : COLS, whole = cols > LANES ? COLS : LANES;
+        if (cols < whole) { /* whole vectors of a are not there */
+            for (int r = 0; r < cols; r++)
+                for (int j = 0; j < n; j++) {
+                    cx_real sum = 0;
+                    for (int p = 0; p < k; p++)
+                        sum += a[(ptrdiff_t)p * lda + i + r] * b[(ptrdiff_t)p * ldb + j];
+                    part[j * COLS + r] = sum;
+                }
+        } else {
+            cx_tile(n, cols, k, b, 1, ldb, a + i, lda, part, COLS, false);
+        }
+        for (int r = 0; r < cols; r++)
+            for (int j = 0; j < n; j++) {
+                cx_real *to = c + (ptrdiff_t)(i + r) * ldc + j;
+                *to = (add ? *to : 0) + part[j * COLS + r];
+            }
+    }
+}
+
+/* rows of c from one panel; strip: from ROWS rows of a to the next */
+static void panel_product(int m, int cols, int depth, const cx_real *a, ptrdiff_t a_row,
+                          ptrdiff_t a_col, ptrdiff_t strip, const cx_real *panel, ptrdiff_t width,
+                          cx_real *c, int ldc, bool add) {
+    tile_function *const whole = tiles[ROWS - 1][cols > LANES];
+    int i = 0;
+    for (; i + ROWS <= m; i += ROWS, a += strip, c += (ptrdiff_t)ROWS * ldc)
+        whole(cols, depth, a, a_row, a_col, panel, width, c, ldc, add);
+    if (i < m)
+        tiles[m - i - 1][cols > LANES](cols, depth, a, a_row, a_col, panel, width, c, ldc, add);
+}
+
+static int least(int a, int b) {
+    return a < b ? a : b;
+}
+
 void cx_gemm(bool ta, bool tb, int m, int n, int k, const cx_real *a, int lda, const cx_real *b,
              int ldb, bool add, cx_real *c, int ldc) {
 #ifdef CX_PLAIN
@@ -244,26 +303,82 @@ void cx_gemm(bool ta, bool tb, int m, int n, int k, const cx_real *a, int lda, c
         few_rows(m, n, k, a, lda, b, ldb, add, c, ldc);
         return;
     }
-    _Alignas(64) cx_real panel[DEPTH * COLS];
+    if (ta && !tb && n <= 4 && n <= ROWS) {
+        few_columns(m, n, k, a, lda, b, ldb, add, c, ldc);
+        return;
+    }
+    _Alignas(64) cx_real panel[DEPTH * COLS], block[HEIGHT_PACKED * DEPTH];
+    /* with several panels the strided reads of a^T cost more than a copy */
+    bool strips = ta && n > 4 * COLS;
     ptrdiff_t a_row = ta ? 1 : lda, a_col = ta ? lda : 1;
-    for (int i0 = 0; i0 < m; i0 += HEIGHT) {
-        int i1 = m - i0 < HEIGHT ? m : i0 + HEIGHT;
-        for (int k0 = 0; k0 < k; k0 += DEPTH) {
-            int depth = k - k0 < DEPTH ? k - k0 : DEPTH;
+    int height = strips ? HEIGHT_PACKED : HEIGHT;
+    for (int k0 = 0; k0 < k; k0 += DEPTH) {
+        int depth = least(k - k0, DEPTH);
+        for (int i0 = 0; i0 < m; i0 += height) {
+            int rows = least(m - i0, height);
+            const cx_real *part = a + i0 * a_row + k0 * a_col;
+            if (strips)
+                pack_strips(block, part, lda, depth, rows);
             for (int j = 0; j < n; j += COLS) {
-                int cols = n - j < COLS ? n - j : COLS, width = cols > LANES ? COLS : LANES;
+                int cols = least(n - j, COLS), width = cols > LANES ? COLS : LANES;
                 const cx_real *from = panel;
                 int stride = width;
                 if (tb)
                     pack_columns(panel, b + (ptrdiff_t)j * ldb + k0, ldb, depth, cols, width);
-                else if (cols < width || m > ROWS)
+                else if (cols < width || rows > ROWS)
                     pack_rows(panel, b + (ptrdiff_t)k0 * ldb + j, ldb, depth, cols, width);
                 else
                     from = b + (ptrdiff_t)k0 * ldb + j, stride = ldb;
-                for (int i = i0; i < i1; i += ROWS)
-                    cx_tile(i1 - i < ROWS ? i1 - i : ROWS, cols, depth, a + i * a_row + k0 * a_col,
-                            a_row, a_col, from, stride, c + (ptrdiff_t)i * ldc + j, ldc,
-                            add || k0 > 0);
+                cx_real *to = c + (ptrdiff_t)i0 * ldc + j;
+                if (strips)
+                    panel_product(rows, cols, depth, block, 1, ROWS, (ptrdiff_t)ROWS * depth, from,
+                                  stride, to, ldc, add || k0 > 0);
+                else
+                    panel_product(rows, cols, depth, part, a_row, a_col, ROWS * a_row, from, stride,
+                                  to, ldc, add || k0 > 0);
+            }
+        }
+    }
+}
+
+/* --- the same matrix b in many products --- */
+
+/* columns of all panels */
+static int packed_width(int n) {
+    return (n + LANES - 1) / LANES * LANES;
+}
+
+size_t cx_packed_size(int n, int k) {
+    return (size_t)packed_width(n) * (size_t)k;
+}
+
+void cx_pack(bool tb, int n, int k, const cx_real *b, int ldb, cx_real *packed) {
+    for (int k0 = 0; k0 < k; k0 += DEPTH) {
+        int depth = least(k - k0, DEPTH);
+        for (int j = 0; j < n; j += COLS) {
+            int cols = least(n - j, COLS), width = cols > LANES ? COLS : LANES;
+            if (tb)
+                pack_columns(packed, b + (ptrdiff_t)j * ldb + k0, ldb, depth, cols, width);
+            else
+                pack_rows(packed, b + (ptrdiff_t)k0 * ldb + j, ldb, depth, cols, width);
+            packed += (ptrdiff_t)depth * width;
+        }
+    }
+}
+
+void cx_gemm_packed(int m, int n, int k, const cx_real *a, int lda, const cx_real *packed, bool add,
+                    cx_real *c, int ldc) {
+    for (int i0 = 0; i0 < m; i0 += HEIGHT) {
+        const cx_real *panel = packed;
+        int rows = least(m - i0, HEIGHT);
+        for (int k0 = 0; k0 < k; k0 += DEPTH) {
+            int depth = least(k - k0, DEPTH);
+            for (int j = 0; j < n; j += COLS) {
+                int cols = least(n - j, COLS), width = cols > LANES ? COLS : LANES;
+                panel_product(rows, cols, depth, a + (ptrdiff_t)i0 * lda + k0, lda, 1,
+                              (ptrdiff_t)ROWS * lda, panel, width, c + (ptrdiff_t)i0 * ldc + j, ldc,
+                              add || k0 > 0);
+                panel += (ptrdiff_t)depth * width;
             }
         }
     }

@@ -29,6 +29,14 @@ void cx_dot_tile(const cx_real *const a[4], const cx_real *const b[4], int n, in
                  ptrdiff_t a_segment, ptrdiff_t b_segment, int rows, int cols, cx_real *c,
                  ptrdiff_t c_row, bool add);
 
+/* A matrix b that is the right one of many products is packed once: packed[
+ * cx_packed_size(n, k)] from b [k,n], or from b [n,k] where tb. */
+size_t cx_packed_size(int n, int k);
+void cx_pack(bool tb, int n, int k, const cx_real *b, int ldb, cx_real *packed);
+/* c[m,n] (+)= a[m,k] b */
+void cx_gemm_packed(int m, int n, int k, const cx_real *a, int lda, const cx_real *packed, bool add,
+                    cx_real *c, int ldc);
+
 /* What cx_gemm (nn/ops.h) computes, by its definition. */
 void cx_gemm_plain(bool ta, bool tb, int m, int n, int k, const cx_real *a, int lda,
                    const cx_real *b, int ldb, bool add, cx_real *c, int ldc);

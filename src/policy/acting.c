@@ -8,27 +8,34 @@
 
 static const float layernorm_eps = 1e-5f; /* as in the graphs of learning */
 
-/* four rows at a time */
-static void matvec(const float *w, const float *b, const float *x, int rows, int n, bool add,
-                   float *y) {
-    int r = 0;
-    for (; r + 4 <= rows; r += 4, w += 4 * (size_t)n) {
-        cx_vec s[4] = {{0}};
-        int i = 0;
-        for (; i + CX_LANES <= n; i += CX_LANES) {
-            cx_vec v = cx_vload(x + i);
-            for (int k = 0; k < 4; k++)
-                s[k] = CX_VFMA(cx_vload(w + (size_t)k * (size_t)n + i), v, s[k]);
-        }
-        for (int k = 0; k < 4; k++) {
-            float sum = cx_vsum(s[k]);
-            for (int j = i; j < n; j++)
-                sum += w[(size_t)k * (size_t)n + (size_t)j] * x[j];
-            y[r + k] = sum + (b ? b[r + k] : 0) + (add ? y[r + k] : 0);
-        }
+/* y of `count` rows, four at most */
+static inline void dot_rows(const float *w, const float *b, const float *x, int count, int n,
+                            bool add, float *y) {
+    cx_vec s[4] = {{0}};
+    int i = 0;
+    for (; i + CX_LANES <= n; i += CX_LANES) {
+        cx_vec v = cx_vload(x + i);
+        for (int k = 0; k < count; k++)
+            s[k] = CX_VFMA(cx_vload(w + (size_t)k * (size_t)n + i), v, s[k]);
     }
-    for (; r < rows; r++, w += n)
-        y[r] = cx_dot(w, x, n) + (b ? b[r] : 0) + (add ? y[r] : 0);
+    for (int k = 0; k < count; k++) {
+        float sum = cx_vsum(s[k]);
+        for (int j = i; j < n; j++)
+            sum += w[(size_t)k * (size_t)n + (size_t)j] * x[j];
+        y[k] = sum + (b ? b[k] : 0) + (add ? y[k] : 0);
+    }
+}
+
+static void matvec(const float *w, const float *b, const float *x, int rows, int n, bool add,
+                   bool upward, float *y) {
+    int fours = rows / 4, rest = rows % 4;
+    for (int q = 0; q < fours; q++) {
+        int r = 4 * (upward ? fours - 1 - q : q);
+        dot_rows(w + (size_t)r * (size_t)n, b ? b + r : NULL, x, 4, n, add, y + r);
+    }
+    int r = 4 * fours;
+    if (rest)
+        dot_rows(w + (size_t)r * (size_t)n, b ? b + r : NULL, x, rest, n, add, y + r);
 }
 
 static void apply_tanh(float *x, int n) {

@@ -12,9 +12,10 @@ typedef struct {
 } cx_acting_norms;
 
 typedef struct {
-    /* y[rows] = w[rows,n] x (+ b) (+ y where `add`) */
+    /* y[rows] = w[rows,n] x (+ b) (+ y where `add`); `upward`: from the last row to the first,
+     * with the same result */
     void (*matvec)(const float *w, const float *b, const float *x, int rows, int n, bool add,
-                   float *y);
+                   bool upward, float *y);
     void (*apply_tanh)(float *x, int n);
     /* gate[4n] = W x and other[4n] = U h come in; h and c are replaced. */
     void (*cell)(const cx_acting_norms *norms, int n, float *restrict gate, float *restrict other,

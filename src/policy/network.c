@@ -76,6 +76,7 @@ struct cx_net {
     struct cx_net_tensor *tensors;
     size_t at[ROLES]; /* where each tensor is in the block */
     float *scratch;   /* of acting */
+    bool upward;      /* the way of the next step through the matrices' rows */
     variant kept[KEPT_MAX];
     int n_kept;
     variant *current; /* that of the last forward pass */
@@ -313,17 +314,24 @@ int cx_net_step(cx_net *net, const float *block, const float *in, float *state, 
     const cx_acting_kernels *k = net->acting;
     const cx_acting_norms norms = {block + at[GAIN1], block + at[BIAS1], block + at[GAIN2],
                                    block + at[BIAS2], block + at[GAIN3], block + at[BIAS3]};
+    /* Weights larger than the second-level cache: what the step before has read last is still
+     * there, and is read first. */
+    bool up = net->upward;
+    net->upward = !up;
     cx_net_normalize(net, block, in, x);
-    k->matvec(block + at[INPUT_W], block + at[INPUT_B], x, s->hidden, s->inputs, false, a);
+    if (up)
+        k->matvec(block + at[W_HH], NULL, h, 4 * s->lstm, s->lstm, false, up, other);
+    k->matvec(block + at[INPUT_W], block + at[INPUT_B], x, s->hidden, s->inputs, false, up, a);
     k->apply_tanh(a, s->hidden);
-    k->matvec(block + at[W_IH], NULL, a, 4 * s->lstm, s->hidden, false, gate);
-    k->matvec(block + at[W_HH], NULL, h, 4 * s->lstm, s->lstm, false, other);
+    k->matvec(block + at[W_IH], NULL, a, 4 * s->lstm, s->hidden, false, up, gate);
+    if (!up)
+        k->matvec(block + at[W_HH], NULL, h, 4 * s->lstm, s->lstm, false, up, other);
     k->cell(&norms, s->lstm, gate, other, h, c);
-    k->matvec(block + at[HIDDEN_W], block + at[HIDDEN_B], h, s->hidden, s->lstm, false, d);
+    k->matvec(block + at[HIDDEN_W], block + at[HIDDEN_B], h, s->hidden, s->lstm, false, up, d);
     k->apply_tanh(d, s->hidden);
-    k->matvec(block + at[OUTPUT_W], block + at[OUTPUT_B], d, s->outputs, s->hidden, false, out);
+    k->matvec(block + at[OUTPUT_W], block + at[OUTPUT_B], d, s->outputs, s->hidden, false, up, out);
     if (s->residual)
-        k->matvec(block + at[DIRECT_W], NULL, x, s->outputs, s->inputs, true, out);
+        k->matvec(block + at[DIRECT_W], NULL, x, s->outputs, s->inputs, true, up, out);
     return CX_OK;
 }
 

@@ -14,6 +14,9 @@
     X(episodes) /* finished so far */                                                              \
     X(episodes_per_second)                                                                         \
     X(workers)                                                                                     \
+    X(workers_lost)                                                                                \
+    X(workers_late)                                                                                \
+    X(reissued)        /* episodes */                                                              \
     X(workers_busy)    /* share of the workers' time: training steps, evaluations, sweeps */       \
     X(workers_policy)  /* the same: observing and choosing */                                      \
     X(workers_waiting) /* the same: waiting, messages */                                           \

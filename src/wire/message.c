@@ -1,10 +1,12 @@
 #include "wire/message.h"
 
 #include "base/hash.h"
+#include "base/process.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const uint32_t message_magic = 0x4d575843; /* "CXWM" */
 
@@ -34,6 +36,11 @@ static bool episode_ok(const void *body, size_t extra) {
     const cx_msg_episode *m = body;
     return m->n_weights <= CX_MESSAGE_MAX && extra == m->n_weights * sizeof(float) &&
            baseline_ok(&m->baseline);
+}
+
+static bool drop_ok(const void *body, size_t extra) {
+    const cx_msg_drop *m = body;
+    return extra == 0 && (m->type == CX_MSG_EPISODE || m->type == CX_MSG_BASELINE);
 }
 
 static bool piece_ok(const void *body, size_t extra) {
@@ -96,7 +103,9 @@ static const struct {
     [CX_MSG_BASELINE] = {"BASELINE", sizeof(cx_msg_baseline_job), no_extra},
     [CX_MSG_EVALUATION] = {"EVALUATION", sizeof(cx_msg_evaluation), evaluation_ok},
     [CX_MSG_TRIAL] = {"TRIAL", sizeof(cx_msg_trial), trial_ok},
-    [CX_MSG_STOP] = {"STOP", 0, no_extra},
+    [CX_MSG_READY] = {"READY", 0, no_extra},
+    [CX_MSG_DROP] = {"DROP", sizeof(cx_msg_drop), drop_ok},
+    [CX_MSG_STOP] = {"STOP", sizeof(cx_msg_stop), no_extra},
     [CX_MSG_PIECE] = {"PIECE", sizeof(cx_msg_piece), piece_ok},
     [CX_MSG_RESULT] = {"RESULT", sizeof(cx_msg_result), result_ok},
     [CX_MSG_SWEEP] = {"SWEEP", sizeof(cx_msg_sweep), sweep_ok},
@@ -164,6 +173,20 @@ int cx_message_send(cx_transport *t, int to, cx_msg_type type, const void *body,
     size_t size;
     int rc = cx_message_pack(type, body, body_size, extra, extra_size, &data, &size, err);
     return rc ? rc : t->send(t, to, data, size, err);
+}
+
+int cx_message_send_hello(cx_transport *t, int to, uint64_t config_hash, cx_error *err) {
+    cx_msg_hello hello;
+    memset(&hello, 0, sizeof hello);
+    hello.config_hash = config_hash;
+    hello.pid = getpid();
+    cx_process_host(hello.host, sizeof hello.host);
+    return cx_message_send(t, to, CX_MSG_HELLO, &hello, sizeof hello, NULL, 0, err);
+}
+
+void cx_message_send_stop(cx_transport *t, int to, bool finalize) {
+    cx_msg_stop stop = {finalize};
+    (void)cx_message_send(t, to, CX_MSG_STOP, &stop, sizeof stop, NULL, 0, NULL);
 }
 
 int cx_message_unpack(const void *data, size_t size, cx_msg_type *type, const void **body,

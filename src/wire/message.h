@@ -10,16 +10,18 @@
 #include "ppo/trajectory.h"
 #include "wire/transport.h"
 
-#define CX_WIRE_VERSION 2
+#define CX_WIRE_VERSION 3
 #define CX_MESSAGE_MAX 0x7fffffff /* bytes of a whole message: MPI counts with an int */
 
 #define CX_MESSAGE_TABLE(X)                                                                        \
-    X(CX_MSG_HELLO)      /* worker -> coordinator: cx_msg_hello, once */                           \
+    X(CX_MSG_HELLO)      /* both ways: cx_msg_hello; w -> c once, first; c -> w at times */        \
+    X(CX_MSG_READY)      /* w -> c: may be given jobs; no body */                                  \
     X(CX_MSG_EPISODE)    /* c -> w: cx_msg_episode, then weights (n_weights floats) */             \
     X(CX_MSG_BASELINE)   /* c -> w: cx_msg_baseline_job */                                         \
     X(CX_MSG_EVALUATION) /* c -> w: cx_msg_evaluation, then weights (n_weights floats) */          \
     X(CX_MSG_TRIAL)      /* c -> w: cx_msg_trial, then weights (n_weights floats) */               \
-    X(CX_MSG_STOP)       /* c -> w: finish; no body */                                             \
+    X(CX_MSG_DROP)       /* c -> w: cx_msg_drop: nobody waits for this job any more */             \
+    X(CX_MSG_STOP)       /* c -> w: cx_msg_stop: finish */                                         \
     X(CX_MSG_PIECE)      /* w -> c: cx_msg_piece, then a trajectory piece */                       \
     X(CX_MSG_RESULT)     /* w -> c: cx_msg_result; all pieces went before */                       \
     X(CX_MSG_SWEEP)      /* w -> c: cx_msg_sweep: a baseline is done */                            \
@@ -55,6 +57,15 @@ typedef struct {
     char host[64];
     int64_t pid;
 } cx_msg_hello;
+
+typedef struct {
+    uint32_t type;   /* CX_MSG_EPISODE or CX_MSG_BASELINE */
+    uint64_t number; /* episode, or instance */
+} cx_msg_drop;
+
+typedef struct {
+    uint32_t finalize; /* 1: all ranks live, and may leave MPI together */
+} cx_msg_stop;
 
 /* How actions are chosen. */
 #define CX_ACTING_TABLE(X)                                                                         \
@@ -151,6 +162,10 @@ int cx_message_pack(cx_msg_type type, const void *body, size_t body_size, const 
 /* Packs a message and starts sending it. */
 int cx_message_send(cx_transport *t, int to, cx_msg_type type, const void *body, size_t body_size,
                     const void *extra, size_t extra_size, cx_error *err);
+/* HELLO of this process: its host, its number there. */
+int cx_message_send_hello(cx_transport *t, int to, uint64_t config_hash, cx_error *err);
+/* STOP; where it cannot be sent, it is not. */
+void cx_message_send_stop(cx_transport *t, int to, bool finalize);
 /* Checks magic, version, type, length and hash, the number of extra bytes against what
  * the body says, that texts end, and counts and enums that readers index with; *body
  * points into data (which must be aligned as malloc does), *extra after the type's body

@@ -11,6 +11,9 @@
 typedef struct cx_transport cx_transport;
 struct cx_transport {
     int rank, ranks;
+    /* Set by whoever finds out: a rank has died, or may have. `close` does not wait for
+     * it then, and the process has to leave with _exit. */
+    bool broken;
     /* Starts sending `data` (malloc'ed; the transport takes it, frees it when sent,
      * also on failure). */
     int (*send)(cx_transport *t, int to, void *data, size_t size, cx_error *err);
@@ -29,8 +32,8 @@ int cx_loopback_create(cx_transport *ends[2], cx_error *err);
 /* MPI must not be initialized yet; argc and argv may be NULL. Only wire/mpi.c includes
  * mpi.h. A receiver that died is not reported by MPI: sends to it stay pending, and
  * only the caller's own time-out finds out. `close` waits some seconds for pending sends
- * and calls MPI_Finalize where none is left; when a rank died, do not close but leave
- * with _exit (MPI_Finalize may hang then). */
+ * and calls MPI_Finalize where none is left, and where the transport is not `broken`
+ * (MPI_Finalize may hang when a rank died). */
 int cx_mpi_open(int *argc, char ***argv, cx_transport **out, cx_error *err);
 /* The least and the most of the ranks' numbers; who has the least, the first of them, and
  * on which machine. All ranks of `t` call it, before any message: it is a collective

@@ -18,11 +18,10 @@ static cx_dispatch *make(int per_update, int reuse, int staleness, int updates, 
 /* Finishes an episode as the coordinator does. */
 static void finish(cx_dispatch *d, uint64_t episode) {
     cx_error err;
-    cx_trajectory **t = cx_dispatch_trajectory(d, episode);
-    assert_non_null(t);
-    assert_ok(cx_trajectory_create(1, 1, 1, 1, t, &err));
-    (*t)->result.episode = episode;
-    assert_ok(cx_dispatch_finished(d, episode, &err));
+    cx_trajectory *t;
+    assert_ok(cx_trajectory_create(1, 1, 1, 1, &t, &err));
+    t->result.episode = episode;
+    assert_ok(cx_dispatch_finished(d, episode, t, &err));
 }
 
 static void take(cx_dispatch *d, int n, uint64_t first) {
@@ -151,18 +150,68 @@ static void test_strangers_are_refused(void **state) {
     (void)state;
     cx_error err;
     cx_dispatch *d = make(4, 4, 1, 2, 1, 0);
-    assert_null(cx_dispatch_trajectory(d, 0)); /* not running */
-    assert_null(cx_dispatch_trajectory(d, 1000000));
-    assert_int_equal(cx_dispatch_finished(d, 2, &err), CX_EFORMAT);
+    for (uint64_t e = 0; e < 3; e++) { /* not running; out of the window */
+        uint64_t episode[] = {0, 2, 1000000};
+        cx_trajectory *t;
+        assert_ok(cx_trajectory_create(1, 1, 1, 1, &t, &err));
+        assert_int_equal(cx_dispatch_finished(d, episode[e], t, &err), CX_EFORMAT);
+    }
     assert_int_equal(cx_dispatch_baseline(d, 1000000, &some_baseline, &err), CX_EFORMAT);
+    cx_dispatch_destroy(d);
+}
+
+/* A job that is handed out again comes before all others; the first answer counts. */
+static void test_again(void **state) {
+    (void)state;
+    cx_error err;
+    cx_dispatch *d = make(4, 2, 1, 2, 1, 0);
+    cx_job sweep = cx_dispatch_next(d), job;
+    assert_int_equal(sweep.tries, 0);
+    cx_job strange = {.kind = CX_JOB_EPISODE, .episode = 3, .instance = 1};
+    cx_dispatch_again(d, &strange); /* nobody runs it */
+    cx_dispatch_again(d, &sweep);
+    cx_dispatch_again(d, &sweep); /* once is enough */
+    job = cx_dispatch_next(d);
+    assert_int_equal(job.kind, CX_JOB_BASELINE);
+    assert_int_equal(job.instance, 0);
+    assert_int_equal(job.tries, 1);
+    assert_int_equal(cx_dispatch_tries(d, &sweep), 1);
+    assert_true(cx_dispatch_wants(d, &sweep));
+    cx_dispatch_again(d, &sweep);
+    assert_ok(cx_dispatch_baseline(d, 0, &some_baseline, &err)); /* that was the first one's */
+    assert_false(cx_dispatch_wants(d, &sweep));
+    do {
+        job = cx_dispatch_next(d);
+        assert_true(job.kind == CX_JOB_EPISODE || job.instance > 0);
+    } while (job.kind != CX_JOB_EPISODE);
+    cx_job first = job, second;
+    while ((second = cx_dispatch_next(d)).kind != CX_JOB_EPISODE)
+        assert_int_equal(second.kind, CX_JOB_BASELINE);
+    assert_int_equal(cx_dispatch_running(d), 2);
+    cx_dispatch_again(d, &second);
+    cx_dispatch_again(d, &first);
+    job = cx_dispatch_next(d);
+    assert_int_equal(job.episode, first.episode);
+    assert_int_equal(job.tries, 1);
+    finish(d, second.episode); /* the old answer comes while it waits to be handed out */
+    assert_int_equal(cx_dispatch_running(d), 1);
+    for (int i = 0; i < 8; i++) {
+        job = cx_dispatch_next(d);
+        assert_true(job.kind != CX_JOB_EPISODE || job.tries == 0);
+    }
+    cx_dispatch_again(d, &first);
+    job = cx_dispatch_next(d);
+    assert_int_equal(job.episode, first.episode);
+    assert_int_equal(job.tries, 2);
+    finish(d, first.episode);
+    assert_false(cx_dispatch_wants(d, &first));
     cx_dispatch_destroy(d);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_baseline_comes_first),
-        cmocka_unit_test(test_whole_runs),
-        cmocka_unit_test(test_restart_and_restore),
+        cmocka_unit_test(test_baseline_comes_first),  cmocka_unit_test(test_whole_runs),
+        cmocka_unit_test(test_restart_and_restore),   cmocka_unit_test(test_again),
         cmocka_unit_test(test_strangers_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

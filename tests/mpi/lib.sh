@@ -33,6 +33,13 @@ def clean(x):
 print(json.dumps(clean(json.load(open(sys.argv[1])))))
 P
 }
+# rank_pid DIR RANK: process of that rank of the run in DIR; nothing where there is none
+rank_pid() {
+    local p
+    for p in $(pgrep -f -- "--out $1( |$)"); do
+        tr '\0' '\n' 2>/dev/null <"/proc/$p/environ" | grep -q "^OMPI_COMM_WORLD_RANK=$2$" && echo "$p"
+    done
+}
 finish() {
     [ "$failures" = 0 ] && echo "ok"
     exit "$failures"

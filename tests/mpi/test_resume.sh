@@ -35,17 +35,6 @@ n=$(grep -o '"episode":[0-9]*' "$work/cut/episodes.jsonl" | sort -u | wc -l)
 m=$(wc -l <"$work/cut/episodes.jsonl")
 [ "$n" = 960 ] && [ "$m" = 960 ] || fail "$m lines, $n episodes, not 960"
 
-# one rank killed: the launcher goes on from the newest checkpoint by itself
-"$cox" train "$tiny" --out "$work/rank" -j 3 >"$work/log" 2>&1 </dev/null &
-pid=$!
-while [ "$(cat "$work/rank/metrics.jsonl" 2>/dev/null | wc -l)" -lt 2 ] && kill -0 $pid 2>/dev/null; do sleep 0.02; done
-pkill -KILL -n -f -- "--out $work/rank" || fail "no rank to kill"
-wait $pid
-rc=$?
-[ $rc = 0 ] || fail "a killed rank: exit $rc instead of 0: $(tail -5 "$work/log")"
-grep -q "a rank died" "$work/log" || fail "the run was over before a rank was killed"
-cmp "$work/whole/policy.safetensors" "$work/rank/policy.safetensors" || fail "after a killed rank the weights differ"
-
 # SIGTERM: in good order, exit 75; a file DIR/stop does the same; a damaged newest
 # checkpoint is passed over; and still the same end
 "$cox" train "$tiny" --out "$work/term" -j 3 >"$work/log" 2>&1 </dev/null &

@@ -131,6 +131,11 @@ static const gradient_case gradient_cases[] = {
     {"lstm", {N3(4, 3, 5), N2(3, 6), N2(24, 5), N2(24, 6), N1(24), N1(24), N2(3, 6)}, {LAST}, CX_TRAIN, {{0}}},
     {"lstm", {N3(3, 2, 2), NONE, N2(68, 2), N2(68, 17), NONE, N1(68)}, {LAST}, CX_TRAIN, {{0}}},
     {"lstm", {N3(1, 1, 2), NONE, N2(12, 2), N2(12, 3)}, {LAST}, CX_TRAIN, {{0}}},
+    /* several chunks of time, the last one shorter */
+    {"rnn_tanh", {N3(5, 70, 2), N2(70, 3), N2(3, 2), N2(3, 3), N1(3), N1(3)}, {LAST}, CX_TRAIN, {{0}}},
+    {"gru", {N3(5, 70, 2), N2(70, 3), N2(9, 2), N2(9, 3), N1(9), N1(9)}, {LAST}, CX_TRAIN, {{0}}},
+    {"gru", {N3(3, 129, 1), NONE, N2(6, 1), N2(6, 2), NONE, N1(6)}, {LAST}, CX_TRAIN, {{0}}},
+    {"lstm", {N3(5, 70, 2), N2(70, 3), N2(12, 2), N2(12, 3), N1(12), N1(12), N2(70, 3)}, {LAST}, CX_TRAIN, {{0}}},
     {"causal_attention", {N3(2, 5, 8), N2(24, 8), N1(24), N2(8, 8), N1(8)}, {{"heads", 2}, LAST}, CX_TRAIN, {{0}}},
     {"causal_attention", {N3(1, 19, 6), N2(18, 6), NONE, N2(6, 6)}, {{"heads", 3}, LAST}, CX_TRAIN, {{0}}},
     {"causal_attention", {N3(2, 1, 4), N2(12, 4), N1(12), N2(4, 4), N1(4)}, {LAST}, CX_TRAIN, {{0}}},

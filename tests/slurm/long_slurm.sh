@@ -22,7 +22,7 @@ begin() {
     shift
     sed 's/^updates:.*/updates: 100000/' "$tiny" >"$name.yaml"
     id=$(sbatch --parsable --nodes=2 --ntasks-per-node=2 --mem-per-cpu=200M --time=5 --signal=B:USR1@5 \
-        -o "$name.log" "$@" "$root/slurm/train.sbatch" "$name.yaml" "$work/$name" --set ppo.anneal_to=1)
+        -o "$name.log" "$@" "$root/slurm/train.sbatch" "$name.yaml" "$work/$name" --set ppo.anneal_to=1 --set workers.late_seconds=3)
     local wanted=20
     more() { [ "$(lines "$name")" -ge "$wanted" ]; }
     job_until "$id" more || fail "$name: $(log "$name")"
@@ -42,7 +42,7 @@ end() {
     sed "s/^updates:.*/updates: $updates/" "$tiny" >"$name.yaml"
     job_until "$id" job_over || fail "$name: does not end: $(log "$name")"
     [ "$(state "$id")" = "COMPLETED 0:0" ] || fail "$name: $(state "$id"): $(log "$name")"
-    "$cox" train "$tiny" --out "$name.whole" -j 1 --set updates=$updates --set ppo.anneal_to=1 >"$name.ref" 2>&1 ||
+    "$cox" train "$tiny" --out "$name.whole" -j 1 --set updates=$updates --set ppo.anneal_to=1 --set workers.late_seconds=3 >"$name.ref" 2>&1 ||
         fail "$name: reference: $(tail -5 "$name.ref")"
     cmp "$name.whole/policy.safetensors" "$name/policy.safetensors" || fail "$name: the weights differ"
     echo "$name: $updates updates, $(job "$id" Restarts) requeues, $SECONDS s"
@@ -50,10 +50,13 @@ end() {
 
 for launcher in mpirun srun; do
     export COXSWAIN_LAUNCHER=$launcher
-    # a rank of the second node dies: all start again within the job
+    # a worker of the second node dies: under mpirun the others go on without it, under srun
+    # all start again within the job
     begin "rank-$launcher"
     pkill -KILL -n -f "coxswain train .*--out $work/$name " || fail "$name: no rank to kill"
-    died() { grep -q "a rank died; going on" "$name.log"; }
+    sign="a rank died; going on"
+    [ $launcher = srun ] || sign="worker .* is late"
+    died() { grep -q "$sign" "$name.log"; }
     job_until "$id" died || fail "$name: $(log "$name")"
     [ "$(job "$id" Restarts)" = 0 ] || fail "$name: requeued because of one rank: $(log "$name")"
     end

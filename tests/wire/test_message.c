@@ -16,6 +16,7 @@ static packed sample(cx_msg_type type) {
     union {
         cx_msg_hello hello;
         cx_msg_episode episode;
+        cx_msg_drop drop;
         cx_msg_piece piece;
         cx_msg_result result;
         cx_msg_failed failed;
@@ -37,6 +38,8 @@ static packed sample(cx_msg_type type) {
         body.episode.baseline.n_points = 3;
         extra = sizeof weights;
     }
+    if (type == CX_MSG_DROP)
+        body.drop.type = CX_MSG_BASELINE;
     if (type == CX_MSG_EVALUATION) {
         body.evaluation.acting = CX_ACT_REPLAY;
         body.evaluation.n_weights = 5;
