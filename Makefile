@@ -5,6 +5,8 @@
 #   make test            packages, build, every test (under 15 minutes on 2 cores)
 #   make test-long       the longer checks
 #   make bench           the project's own measurements
+#   make scale           a run on 64 to 4,096 ranks in simulated time (needs SimGrid)
+#   make fuzz            libFuzzer over every parser (needs clang), FUZZ_SECONDS=60 each; FUZZ="idx bpe"
 #   make check-floors    proves that no folder includes one above it
 #   make format          clang-format over all sources
 #   make install PREFIX=/usr/local DESTDIR=
@@ -49,7 +51,7 @@ OPT     := -O3 -fno-math-errno -fno-trapping-math
 CFLAGS  ?= -g
 COMMON  := -std=c17 -D_GNU_SOURCE -Isrc -I. -DCX_VERSION='"$(VERSION)"' \
            -DCX_BUILD_FLAGS='"$(OPT) $(MARCH)"' $(WARN) -MMD -MP
-LIBS    := -lopenblas -lyaml -ljansson -lxxhash -lz -lpcre2-8 -ljpeg -lpng -lsndfile -lkissfft-float -lm -lpthread
+LIBS    := -lopenblas -lyaml -ljansson -lxxhash -lz -lpcre2-8 -ljpeg -lpng -lsndfile -lkissfft-float -lm
 SAN     := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
            -fno-omit-frame-pointer
 MPI_CFLAGS = $(shell pkg-config --cflags ompi-c 2>/dev/null | sed 's/-I/-isystem /g')
@@ -59,7 +61,7 @@ MPI_SRC := src/wire/mpi.c
 # compiled once for each level; of nn/ that is every file but these
 NN_ONCE := $(addprefix src/nn/,graph.c run.c replay.c op_lookup.c)
 NN_KERNELS := $(filter-out $(NN_ONCE),$(sort $(wildcard src/nn/*.c)))
-KERNELS := $(NN_KERNELS) src/optim/kernels.c src/policy/acting.c src/tasks/nqm_kernels.c
+KERNELS := $(NN_KERNELS) src/data/image_kernels.c src/optim/kernels.c src/policy/acting.c src/tasks/nqm_kernels.c
 LIB_SRC := $(filter-out $(MPI_SRC) $(KERNELS),$(sort $(wildcard src/*/*.c)))
 RUN_SRC := $(sort $(wildcard workers/*.c coordinator/*.c))
 CLI_SRC := $(sort $(wildcard cli/*.c))
@@ -73,11 +75,19 @@ SAN_OBJ := $(LIB_SRC:%.c=$(BUILD)/san/%.o) $(RUN_SRC:%.c=$(BUILD)/san/%.o) \
            $(TEST_LEVELS:%=$(BUILD)/san/kernels-%.o)
 DBL_OBJ := $(DBL_SRC:%.c=$(BUILD)/double/%.o) $(TEST_LEVELS:%=$(BUILD)/double/kernels-%.o)
 
+# tests/fuzz: one fuzz_NAME.c per parser, and what they share; engine.c is libFuzzer's side
+FUZZ_SRC := $(filter-out tests/fuzz/test_% tests/fuzz/engine.c,$(sort $(wildcard tests/fuzz/*.c)))
+FUZZ     ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SECONDS ?= 60
+FUZZ_CC  ?= clang
+FUZZ_OBJ := $(patsubst %.c,$(BUILD)/fuzz/o/%.o,$(LIB_SRC) $(RUN_SRC) $(filter-out tests/fuzz/fuzz_%,$(FUZZ_SRC)) \
+            tests/fuzz/fuzz.c) $(BUILD)/fuzz/kernels-plain.o
+
 # tests/nn/double_*.c are linked with the network engine in double precision
 DBL_TESTS  := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/double_*.c)))
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/test_*.c)))
 
-.PHONY: all quickstart test test-unit test-program test-long bench packages check-floors check-format \
+.PHONY: all quickstart test test-unit test-program test-long bench scale fuzz packages packages-test check-floors check-format \
         format install clean
 all: $(BUILD)/coxswain $(BUILD)/libcoxswain.a $(BUILD)/libcoxswain.so
 
@@ -133,7 +143,8 @@ $(BUILD)/coxswain: $(CLI_OBJ) $(RUN_OBJ) $(MPI_OBJ) $(BUILD)/libcoxswain.a
 $(BUILD)/tests/%: tests/%.c | $(BUILD)/libsan.so
 	@mkdir -p $(@D)
 	@echo "  TEST  $<"
-	@$(CC) $(COMMON) $(SAN) $(MARCH) $(call with_levels,$(TEST_LEVELS)) $< -o $@ -L$(BUILD) -lsan -Wl,-rpath,'$$ORIGIN/../..' $(LIBS) -lcmocka
+	@$(CC) $(COMMON) $(SAN) $(MARCH) $(call with_levels,$(TEST_LEVELS)) $< $(filter %.o,$^) -o $@ -L$(BUILD) -lsan -Wl,-rpath,'$$ORIGIN/../..' $(LIBS) -lcmocka
+$(BUILD)/tests/fuzz/test_corpus: $(FUZZ_SRC:%.c=$(BUILD)/san/%.o)
 $(DBL_TESTS): $(BUILD)/tests/%: tests/%.c | $(BUILD)/libdouble.so
 	@mkdir -p $(@D)
 	@echo "  TEST  $<"
@@ -141,12 +152,14 @@ $(DBL_TESTS): $(BUILD)/tests/%: tests/%.c | $(BUILD)/libdouble.so
 
 packages:
 	@./scripts/packages
+packages-test:
+	@./scripts/packages test
 
 quickstart: packages
 	@$(MAKE) --no-print-directory -j2 all
 	@./scripts/quickstart
 
-test: packages
+test: packages-test
 	@$(MAKE) --no-print-directory -j2 all
 	@$(MAKE) --no-print-directory check-floors
 	@$(MAKE) --no-print-directory test-unit
@@ -156,12 +169,57 @@ test-unit:
 	@./scripts/run-tests $(UNIT_TESTS) $(DBL_TESTS)
 test-program: all
 	@./scripts/run-tests $(sort $(wildcard tests/*/test_*.sh))
-test-long: packages
+test-long: # without valgrind its test is skipped
+	@./scripts/packages valgrind || ./scripts/packages
 	@$(MAKE) --no-print-directory -j2 all
 	@./scripts/run-tests $(sort $(wildcard tests/*/long_*.sh))
 
 bench: all
 	@./bench/run
+
+# docs/scaling.md. The simulation is the coordinator, the workers' message side and the MPI
+# transport, compiled against SimGrid's MPI where they call it, and models of the rest
+SCALE_OBJ := $(patsubst %,$(BUILD)/o/%.o,$(addprefix coordinator/,coordinator assign crew watch dispatch queue \
+             checkpoint run_dir progress) workers/worker bench/scale/model_worker bench/scale/model_learner bench/scale/times_read)
+SMPI_OBJ  := $(patsubst %,$(BUILD)/smpi/%.o,src/wire/mpi src/base/clock bench/scale/sim)
+$(BUILD)/smpi/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  SMPI  $<"
+	@smpicc -include mpi.h $(filter-out -Wvla -Wpedantic,$(COMMON)) -O2 -g -fPIC -c $< -o $@
+$(BUILD)/scale/sim: $(SMPI_OBJ) $(SCALE_OBJ) $(BUILD)/libcoxswain.a
+	@mkdir -p $(@D)
+	@smpicc -o $@ $^ $(LIBS)
+$(BUILD)/scale/cost: $(BUILD)/o/bench/scale/cost.o $(BUILD)/o/bench/scale/hub.o $(SCALE_OBJ) $(BUILD)/libcoxswain.a
+	@mkdir -p $(@D)
+	@$(CC) -o $@ $^ $(LIBS)
+$(BUILD)/scale/times: $(BUILD)/o/bench/scale/times.o $(BUILD)/o/workers/inner_run.o $(BUILD)/libcoxswain.a
+	@mkdir -p $(@D)
+	@$(CC) -o $@ $^ $(LIBS)
+scale: $(BUILD)/scale/cost $(BUILD)/scale/times
+	@command -v smpicc >/dev/null || { echo "scale: SimGrid is not here (Debian: libsimgrid-dev)"; exit 1; }
+	@$(MAKE) --no-print-directory $(BUILD)/scale/sim
+	@./bench/scale/run
+
+# -w: the ordinary compiler is the one that warns. Kernels parse nothing: no coverage of them.
+FLAGS_fuzz = $(COMMON) $(SAN) -w -include tests/fuzz/clang.h
+$(BUILD)/fuzz/o/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  FUZZ  $<"
+	@$(FUZZ_CC) $(FLAGS_fuzz) $(MARCH) $(call with_levels,plain) -fsanitize=fuzzer-no-link -c $< -o $@
+$(BUILD)/fuzz/plain/%.o: CC = $(FUZZ_CC)
+$(eval $(call kernels,fuzz,plain,$(KERNELS)))
+$(BUILD)/fuzz/lib.a: $(FUZZ_OBJ)
+	@rm -f $@
+	@ar rcs $@ $^
+$(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/o/tests/fuzz/fuzz_%.o tests/fuzz/engine.c $(BUILD)/fuzz/lib.a
+	@echo "  LD    $@"
+	@$(FUZZ_CC) -std=c17 -Isrc -I. -w $(SAN) -fsanitize=fuzzer -DFUZZ_TARGET=fuzz_target_$* \
+	    tests/fuzz/engine.c $< $(BUILD)/fuzz/lib.a -o $@ $(LIBS) -lcmocka
+.PRECIOUS: $(BUILD)/fuzz/o/%.o
+fuzz:
+	@./scripts/packages clang libclang-rt-14-dev
+	@$(MAKE) --no-print-directory -j2 $(FUZZ:%=$(BUILD)/fuzz/fuzz_%)
+	@./scripts/fuzz $(BUILD)/fuzz $(FUZZ_SECONDS) $(FUZZ)
 
 check-floors:
 	@./scripts/check-floors

@@ -132,6 +132,36 @@ int cx_args_real(const cx_args *args, const char *name, double low, double high,
     return CX_OK;
 }
 
+/* Appends text, within single quotes where a shell would read it otherwise. */
+static size_t append_word(char *out, size_t size, size_t at, const char *text) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_-./=:,+@%";
+    bool quote = text[0] == 0 || text[strspn(text, plain)] != 0;
+    at += (size_t)snprintf(out + at, size - at, quote ? " '" : " ");
+    for (; *text && at + 6 < size; text++)
+        at += (size_t)snprintf(out + at, size - at, *text == '\'' ? "'\\''" : "%c", *text);
+    if (quote && at + 1 < size)
+        at += (size_t)snprintf(out + at, size - at, "'");
+    return at;
+}
+
+void cx_args_command(const cx_args *args, char *out, size_t size) {
+    static const char *const not_said[] = {"-j", "--launcher", "--time-left", "--resume", "--json"};
+    size_t at = (size_t)snprintf(out, size, "coxswain %s", args->syntax->command);
+    for (int i = 0; i < args->n_words && at + 8 < size; i++)
+        at = append_word(out, size, at, args->word[i]);
+    for (int i = 0; i < args->n_given && at + 8 < size; i++) {
+        const cx_option *o = args->given[i].option;
+        bool said = true;
+        for (size_t k = 0; k < sizeof not_said / sizeof *not_said; k++)
+            said &= strcmp(o->name, not_said[k]) != 0;
+        if (said)
+            at = append_word(out, size, at, o->name);
+        if (said && o->value && at + 8 < size)
+            at = append_word(out, size, at, args->given[i].value);
+    }
+}
+
 int cx_cli_fail(const char *command, const cx_error *err) {
     (void)fprintf(stderr, "coxswain %s: %s\n", command, err->message);
     return cx_code_exit_status(err->code);

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include <stdbool.h>
+#include <stddef.h>
 
 enum { CX_ARGS_MAX = 64 };
 
@@ -43,6 +44,10 @@ int cx_args_int(const cx_args *args, const char *name, long long low, long long 
                 long long fallback, long long *out, cx_error *err);
 int cx_args_real(const cx_args *args, const char *name, double low, double high, double fallback,
                  double *out, cx_error *err);
+
+/* The command line again, as a shell takes it, without what says where and how it is run (-j,
+ * --launcher, --time-left, --resume, --json). Cut where it does not fit. */
+void cx_args_command(const cx_args *args, char *out, size_t size);
 
 /* Prints "coxswain COMMAND: message" on stderr and returns the exit status. */
 int cx_cli_fail(const char *command, const cx_error *err);

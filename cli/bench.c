@@ -21,18 +21,20 @@ int openblas_get_num_threads(void);
 static const cx_option options[] = {
     {"--optimizer", "adam|ciao", "only this update (default: both, in turns)"},
     {"--steps", "N", "timed steps of each (default: as many as take a second, at least 48)"},
+    {"--config", "FILE", "whose episodes (default: configs/desk.yaml)"},
     {"--json", NULL, "one JSON object a line"},
     {NULL, NULL, NULL}};
 static const cx_syntax syntax = {
     "bench",
-    "[TASK ...] [update] [policy] [learner]",
+    "[TASK ...] [update] [policy] [learner] [episodes]",
     "Time of an inner training step for fixed tasks (default: all of them), on one thread,\n"
     "and the shares of it that go into data, forward, backward, update and features. data: a\n"
     "batch is copied into the network. nqm draws its noise and computes loss and gradient in\n"
     "one pass, which counts as forward. features: what a feature step (every 4th) costs more\n"
-    "than another. update, policy and learner time the optimizer alone on blocks of 10k, 100k and "
-    "1M\n"
-    "parameters, the policy at one outer step, and one PPO update.",
+    "than another. update, policy and learner time the optimizer alone on blocks of 10k, 100k\n"
+    "and 1M parameters, the policy at one outer step, and one PPO update. episodes runs the\n"
+    "first 256 (--steps) tasks of a configuration with a policy that has learned nothing, and\n"
+    "tells CPU time and what it goes into.",
     options,
     0,
     16};
@@ -287,12 +289,14 @@ static cx_table *task_table(void) {
 
 /* --- the command --- */
 
-enum { TASKS_MAX = 16, PARTS = 3 };
+enum { TASKS_MAX = 16, PARTS = 4 };
 static const struct {
     const char *name;
     int (*run)(const cx_bench_options *options, cx_error *err);
-} parts[PARTS] = {
-    {"update", cx_bench_update}, {"policy", cx_bench_policy}, {"learner", cx_bench_learner}};
+} parts[PARTS] = {{"update", cx_bench_update},
+                  {"policy", cx_bench_policy},
+                  {"learner", cx_bench_learner},
+                  {"episodes", cx_bench_episodes}};
 
 typedef struct {
     int n_tasks, task[TASKS_MAX];
@@ -368,6 +372,7 @@ int cx_cmd_bench(int argc, char **argv) {
     if (!rc)
         rc = cx_args_int(&args, "--steps", 1, 10000000, 0, &o.steps, &err);
     o.json = cx_args_has(&args, "--json");
+    o.config = cx_args_value(&args, "--config");
     for (int i = 0; !rc && i < args.n_words; i++)
         rc = choose_word(args.word[i], &c, &err);
     if (!rc && args.n_words == 0)

@@ -16,6 +16,7 @@ enum { CX_BENCH_BLOCK = 4, CX_BENCH_BATCHES = 8, CX_BENCH_SEED = 1 };
 typedef struct {
     long long steps; /* timed steps; 0: as many as give a steady median */
     bool json;
+    const char *config; /* of the episodes; NULL: configs/desk.yaml */
 } cx_bench_options;
 
 /* An array of the network that each step fills, with whole numbers of low .. high (class
@@ -62,6 +63,7 @@ void cx_bench_task_backward(cx_bench_task *t);
 int cx_bench_update(const cx_bench_options *options, cx_error *err);
 int cx_bench_policy(const cx_bench_options *options, cx_error *err);
 int cx_bench_learner(const cx_bench_options *options, cx_error *err);
+int cx_bench_episodes(const cx_bench_options *options, cx_error *err);
 
 /* --- helpers --- */
 int cx_bench_config(const char *yaml, cx_config **out, cx_error *err); /* free() */

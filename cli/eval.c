@@ -139,10 +139,13 @@ static void say_summary(const cx_evaluation_state *state, const char *dir) {
 
 static int coordinate(cx_session *s, const cx_args *args, cx_error *err) {
     float *policy = NULL;
+    char command[2048];
     const char *file = cx_args_value(args, "--policy");
+    cx_args_command(args, command, sizeof command);
     cx_evaluation e = {.config = &s->config,
                        .config_yaml = s->yaml,
                        .dir = cx_args_value(args, "--out"),
+                       .command = command,
                        .source = file,
                        .suite = {.config = &s->config},
                        .farm = cx_eval_farm(s),

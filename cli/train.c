@@ -53,9 +53,12 @@ static void print_summary(const cx_run_summary *r, const char *dir, bool json) {
 }
 
 static int coordinate(cx_session *s, const cx_args *args, cx_error *err) {
+    char command[2048];
+    cx_args_command(args, command, sizeof command);
     cx_coordinator_options o = {.config = &s->config,
                                 .config_yaml = s->yaml,
                                 .dir = cx_args_value(args, "--out"),
+                                .command = command,
                                 .resume = cx_args_has(args, "--resume"),
                                 .transport = s->transport,
                                 .idle = s->idle,

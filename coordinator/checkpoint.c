@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "tasks/task.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,13 +111,22 @@ int cx_coordinator_save(coordinator *c, cx_error *err) {
     return rc;
 }
 
+static double instance_cost(const void *config, uint64_t instance) {
+    cx_task_spec spec;
+    cx_task_sample(config, instance, &spec);
+    return cx_task_gflop(&spec, config);
+}
+
 int cx_coordinator_make_dispatch(coordinator *c, uint64_t version, cx_error *err) {
     cx_dispatch_rules rules = {
         .episodes_per_update = c->config->ppo.episodes_per_update,
         .environment_reuse = c->config->episode.environment_reuse,
         .max_staleness = c->config->mode == CX_MODE_SYNCHRONOUS ? 1 : c->config->ppo.max_staleness,
         .updates = c->config->updates,
-        .workers = c->n_workers};
+        .workers = c->n_workers,
+        .cost = instance_cost,
+        .cost_context = c->config,
+        .sweep = cx_baseline_cost(c->config)};
     cx_dispatch_destroy(c->dispatch);
     return cx_dispatch_create(&rules, version, &c->dispatch, err);
 }
@@ -131,15 +141,18 @@ static int restore_episodes(coordinator *c, const unsigned char *data, size_t si
         memcpy(&result, data + at, sizeof result);
         memcpy(&bytes, data + at + sizeof result, sizeof bytes);
         at += sizeof result + sizeof bytes;
-        if (bytes > size - at || result.steps < 0 || result.steps > result.outer_steps ||
-            result.outer_steps < 1 || result.outer_steps > 1 << 20)
+        /* a step has more than a byte: no room is made for what is not there */
+        if (bytes > size - at || result.steps < 1 || (uint64_t)result.steps > bytes ||
+            !cx_coordinator_result_fits(c, &result))
             return cx_fail(err, CX_EFORMAT, "the checkpoint's episodes are damaged");
         cx_trajectory *t;
         int rc = cx_trajectory_create(cx_privileged_size(c->config), c->heads.n_heads,
-                                      c->heads.n_logits, result.outer_steps, &t, err);
+                                      c->heads.n_logits, result.steps, &t, err);
         if (rc)
             return rc;
         rc = cx_trajectory_unpack(t, data + at, bytes, err);
+        if (!rc && t->result.steps != result.steps)
+            rc = cx_fail(err, CX_EFORMAT, "the checkpoint's episodes are damaged");
         if (rc) {
             cx_trajectory_destroy(t);
             return rc;
@@ -213,11 +226,7 @@ int cx_coordinator_restore(coordinator *c, cx_error *err) {
         return rc;
     c->checkpoint_version = c->counters.version;
     c->checkpoint_episodes = c->counters.episodes;
-    if (found) { /* a kill after DONE may have left an older policy file, or none */
-        rc = cx_coordinator_write_policy(c, err);
-        if (rc)
-            return rc;
-    }
+    c->restored = found;
     if (c->dir.resumed)
         (void)snprintf(
             c->dir.note, sizeof c->dir.note,

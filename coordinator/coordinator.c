@@ -40,6 +40,15 @@ static int on_piece(coordinator *c, int rank, const cx_msg_piece *m, const void 
     return cx_trajectory_unpack(*t, extra, extra_size, err);
 }
 
+bool cx_coordinator_result_fits(const coordinator *c, const cx_episode_result *r) {
+    cx_task_spec spec;
+    uint64_t instance = r->episode / (uint64_t)c->config->episode.environment_reuse;
+    cx_task_sample(c->config, instance, &spec);
+    return r->instance == instance && memcmp(&r->spec, &spec, sizeof spec) == 0 &&
+           isfinite(r->reward) && r->steps <= r->outer_steps &&
+           r->outer_steps == (int)cx_task_value(&spec, "outer_steps");
+}
+
 static int on_result(coordinator *c, int rank, const cx_msg_result *m, cx_error *err) {
     cx_trajectory *t = NULL;
     cx_job job = {.kind = CX_JOB_EPISODE, .episode = m->result.episode};
@@ -50,7 +59,7 @@ static int on_result(coordinator *c, int rank, const cx_msg_result *m, cx_error 
         cx_trajectory_destroy(t);
         return CX_OK;
     }
-    if (!t || t->result.steps != m->result.steps || !isfinite(m->result.reward)) {
+    if (!t || t->result.steps != m->result.steps || !cx_coordinator_result_fits(c, &m->result)) {
         cx_trajectory_destroy(t);
         return cx_fail(err, CX_EFORMAT, "the result of episode %llu does not fit its pieces",
                        (unsigned long long)m->result.episode);
@@ -237,7 +246,9 @@ static int learn(coordinator *c, bool *did, cx_error *err) {
             return rc;
     }
     bool done = false;
+    double before = cx_clock_now();
     rc = cx_learner_advance(c->learner, &done, &c->stats, err);
+    c->longest_slice = fmax(c->longest_slice, cx_clock_now() - before);
     *did = true;
     if (!rc && done)
         rc = end_update(c, err);
@@ -367,8 +378,6 @@ static void stop_workers(coordinator *c, double patience) {
         int from;
         void *data;
         size_t size;
-        if (cx_crew_staying(c->crew, cx_clock_now() - began, patience) == 0)
-            return;
         if (c->transport->receive(c->transport, &from, &data, &size, &ignored))
             return;
         if (data) {
@@ -381,7 +390,8 @@ static void stop_workers(coordinator *c, double patience) {
                 (type == CX_MSG_BYE || type == CX_MSG_READY || type == CX_MSG_HELLO))
                 (void)handle(c, from, data, size, &ignored);
             free(data);
-        } else if (idle(c, &pause, &ignored)) {
+        } else if (cx_crew_staying(c->crew, cx_clock_now() - began, patience) == 0 ||
+                   idle(c, &pause, &ignored)) {
             return;
         }
     }
@@ -425,6 +435,8 @@ static int prepare(coordinator *c, cx_error *err) {
     int rc = make_crew(c, err);
     if (!rc)
         rc = cx_run_dir_open(&c->dir, c->o->dir, c->o->resume, c->o->config_yaml, err);
+    if (!rc && !c->dir.resumed)
+        rc = cx_made_write(c->o->dir, c->o->command, err);
     if (!rc)
         rc = cx_learner_create(c->config, &c->learner, err);
     if (!rc)
@@ -438,6 +450,8 @@ static int prepare(coordinator *c, cx_error *err) {
     }
     if (!rc)
         rc = cx_run_dir_open_lines(&c->dir, &c->counters, err);
+    if (!rc && c->restored) /* a kill after DONE may have left an older policy file, or none */
+        rc = cx_coordinator_write_policy(c, err);
     if (!rc)
         rc = open_cache(c, err);
     if (rc)

@@ -9,6 +9,7 @@ typedef struct {
     const cx_config *config;
     const char *config_yaml; /* resolved; its hash must agree with the workers' */
     const char *dir;
+    const char *command; /* for DIR/made.json; NULL: none */
     bool resume;
     cx_transport *transport; /* ranks - 1 workers */
     /* Called when there is nothing to do, instead of sleeping, where not NULL: with one

@@ -278,6 +278,10 @@ static int open_folder(cx_evaluation_state *s, cx_error *err) {
     if (!rc)
         rc = cx_file_replace(path, e->config_yaml, strlen(e->config_yaml), err);
     if (!rc)
+        rc = cx_path(path, sizeof path, err, "%s/" CX_EVALUATION_TRIALS, e->dir);
+    if (!rc && !cx_file_exists(path)) /* not one that is gone on with */
+        rc = cx_made_write(e->dir, e->command, err);
+    if (!rc)
         rc = open_records(e->dir, &s->own, err);
     if (!rc && e->config->evaluation.cache[0])
         rc = open_records(e->config->evaluation.cache, &s->shared, err);

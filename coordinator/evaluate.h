@@ -17,7 +17,8 @@ typedef struct {
     const cx_config *config;
     const char *config_yaml; /* resolved */
     const char *dir;
-    const char *source; /* the policy's file, for the results; NULL: none */
+    const char *command; /* for DIR/made.json; NULL: none */
+    const char *source;  /* the policy's file, for the results; NULL: none */
     cx_suite_options suite;
     const float *policy; /* cx_net block; NULL: a fixed contestant */
     size_t policy_count;

@@ -32,15 +32,20 @@ typedef struct {
     worker_state *worker;
     uint64_t config_hash;
     bool learning;
-    bool told; /* by a worker, that a signal asked for a stop */
+    bool restored; /* from a checkpoint */
+    bool told;     /* by a worker, that a signal asked for a stop */
     cx_progress progress;
     double cpu_before, started, last_said, last_checkpoint, last_update;
     double update_began, longest_update, longest_save; /* seconds of wall time, the last two */
     uint64_t checkpoint_version, checkpoint_episodes, episodes_at_update;
     cx_update_stats stats; /* of the last update */
     double last_reward, busy, learner_seconds;
+    double longest_slice; /* seconds, of the learner */
 } coordinator;
 
+/* Whether a finished episode is one of this run: its task is the one that its number stands
+ * for, and its reward is a number. */
+bool cx_coordinator_result_fits(const coordinator *c, const cx_episode_result *r);
 /* assign.c: fills the workers' queues. */
 int cx_coordinator_assign(coordinator *c, bool *did, cx_error *err);
 /* A job is done: whoever else holds it may leave it. */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* Nothing in it but what a start that was killed at once leaves behind. */
 static bool folder_is_empty(const char *path) {
@@ -83,6 +84,12 @@ static int open_old(cx_run_dir *dir, const char *config_yaml, cx_error *err) {
     return rc;
 }
 
+static int write_config(const cx_run_dir *dir, cx_error *err) {
+    char file[600];
+    int rc = cx_path(file, sizeof file, err, "%s/config.yaml", dir->path);
+    return rc ? rc : cx_file_replace(file, dir->config_yaml, strlen(dir->config_yaml), err);
+}
+
 int cx_run_dir_open(cx_run_dir *dir, const char *path, bool resume, const char *config_yaml,
                     cx_error *err) {
     char file[600];
@@ -104,13 +111,12 @@ int cx_run_dir_open(cx_run_dir *dir, const char *path, bool resume, const char *
         rc = open_old(dir, config_yaml, err);
     if (!rc)
         rc = cx_lock_take(file, &dir->lock, err);
-    if (!rc)
-        rc = cx_path(file, sizeof file, err, "%s/config.yaml", path);
-    if (!rc)
-        rc = cx_file_replace(file, config_yaml, strlen(config_yaml), err);
+    dir->config_yaml = config_yaml;
+    dir->resumed = exists;
+    if (!rc && !exists)
+        rc = write_config(dir, err);
     if (rc)
         cx_run_dir_close(dir);
-    dir->resumed = exists;
     return rc;
 }
 
@@ -126,27 +132,27 @@ void cx_run_dir_close(cx_run_dir *dir) {
     dir->lock = -1;
 }
 
+/* A file of lines must be as long as the checkpoint knows it. */
+static int check_size(const char *dir, const char *name, uint64_t size, cx_error *err) {
+    char file[600];
+    struct stat st;
+    int rc = cx_path(file, sizeof file, err, "%s/%s", dir, name);
+    if (rc)
+        return rc;
+    uint64_t have = stat(file, &st) == 0 ? (uint64_t)st.st_size : 0;
+    if (have < size)
+        return cx_fail(err, CX_EFORMAT, "%s: %llu bytes, but the checkpoint knows of %llu", file,
+                       (unsigned long long)have, (unsigned long long)size);
+    return CX_OK;
+}
+
 static int open_cut(const char *dir, const char *name, uint64_t size, cx_lines **out,
                     cx_error *err) {
     char file[600];
     int rc = cx_path(file, sizeof file, err, "%s/%s", dir, name);
-    if (rc)
-        return rc;
-    if (cx_file_exists(file)) {
-        rc = cx_lines_open(file, out, err);
-        if (rc)
-            return rc;
-        uint64_t have = cx_lines_size(*out);
-        cx_lines_close(*out);
-        *out = NULL;
-        if (have < size)
-            return cx_fail(err, CX_EFORMAT, "%s: %llu bytes, but the checkpoint knows of %llu",
-                           file, (unsigned long long)have, (unsigned long long)size);
+    if (!rc && cx_file_exists(file))
         rc = cx_file_truncate(file, size, err);
-        if (rc)
-            return rc;
-    }
-    return cx_lines_open(file, out, err);
+    return rc ? rc : cx_lines_open(file, out, err);
 }
 
 /* The level of the instruction set that the last line of metrics names; "": none. */
@@ -185,7 +191,14 @@ static int note_kernels(cx_run_dir *dir, cx_error *err) {
 }
 
 int cx_run_dir_open_lines(cx_run_dir *dir, const cx_run_counters *counters, cx_error *err) {
-    int rc = open_cut(dir->path, "metrics.jsonl", counters->metrics_bytes, &dir->metrics, err);
+    /* everything is looked at before anything is changed */
+    int rc = check_size(dir->path, "metrics.jsonl", counters->metrics_bytes, err);
+    if (!rc)
+        rc = check_size(dir->path, "episodes.jsonl", counters->episodes_bytes, err);
+    if (!rc && dir->resumed)
+        rc = write_config(dir, err);
+    if (!rc)
+        rc = open_cut(dir->path, "metrics.jsonl", counters->metrics_bytes, &dir->metrics, err);
     if (!rc)
         rc = note_kernels(dir, err);
     if (!rc)

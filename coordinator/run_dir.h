@@ -21,6 +21,7 @@ typedef struct {
     char path[512];
     int lock;
     bool resumed;
+    const char *config_yaml; /* the caller's */
     cx_lines *metrics, *episodes;
     char note[1024]; /* what a resume dropped or skipped; for people */
 } cx_run_dir;
@@ -28,12 +29,15 @@ typedef struct {
 /* Opens DIR for a run: it must not exist (or be empty), or `resume` must be given and
  * it be a run of a configuration that agrees with `config_yaml` in everything that
  * acts on the result but the number of updates. CX_EUSAGE, CX_ECONFIG. Takes the lock
- * before anything is written. */
+ * before anything is written. Of an old folder nothing is changed yet: its checkpoint may be
+ * refused. `config_yaml` must last as long as `dir`. */
 int cx_run_dir_open(cx_run_dir *dir, const char *path, bool resume, const char *config_yaml,
                     cx_error *err);
 void cx_run_dir_close(cx_run_dir *dir);
 
-/* Cuts both line files back to what the checkpoint had seen and opens them. */
+/* Cuts both line files back to what the checkpoint had seen and opens them; of a run that is
+ * resumed config.yaml is written. CX_EFORMAT, with nothing changed, where one of the files is
+ * shorter than the checkpoint knows. */
 int cx_run_dir_open_lines(cx_run_dir *dir, const cx_run_counters *counters, cx_error *err);
 
 /* One line per finished episode; per learner update. */

@@ -197,9 +197,17 @@ static int prepare_registers(episode *e, cx_error *err) {
     return CX_OK;
 }
 
+/* Of the validation split. */
+static double loss_of(episode *e, int examples, bool averaged) {
+    double start = e->extra ? cx_clock_cpu() : 0;
+    double loss = cx_inner_run_evaluate(e->inner, CX_SPLIT_VALIDATION, examples, averaged, NULL);
+    if (e->extra)
+        e->extra->evaluation_seconds += cx_clock_cpu() - start;
+    return loss;
+}
+
 static double outer_loss(episode *e) {
-    return cx_inner_run_evaluate(e->inner, CX_SPLIT_VALIDATION,
-                                 e->r->config->episode.outer_examples, true, NULL);
+    return loss_of(e, e->r->config->episode.outer_examples, true);
 }
 
 static void prepare_state(episode *e) {
@@ -251,7 +259,7 @@ static int choose(episode *e, int k, cx_error *err) {
     cx_trajectory *t = e->t;
     float *obs = t->obs + (size_t)k * (size_t)t->n_obs;
     unsigned char *mask = t->mask + (size_t)k * (size_t)t->n_logits;
-    double start = cx_clock_now(), log_prob = 0;
+    double start = cx_clock_now(), cpu = e->extra ? cx_clock_cpu() : 0, log_prob = 0;
     cx_observe(e->observer, &e->state, obs);
     make_mask(e, mask);
     memset(r->logits, 0, (size_t)r->heads.n_logits * sizeof(float));
@@ -271,6 +279,8 @@ static int choose(episode *e, int k, cx_error *err) {
         t->choice[(size_t)k * (size_t)t->n_heads + (size_t)h] = e->choice[h];
     t->log_prob[k] = (float)log_prob;
     r->policy_seconds += cx_clock_now() - start;
+    if (e->extra)
+        e->extra->policy_seconds += cx_clock_cpu() - cpu;
     return CX_OK;
 }
 
@@ -426,10 +436,8 @@ static void finish(episode *e) {
     res->final_train_loss = e->state.train_loss;
     res->final_valid_loss = res->final_valid_loss_raw = NAN;
     if (!e->diverged) {
-        res->final_valid_loss = cx_inner_run_evaluate(e->inner, CX_SPLIT_VALIDATION,
-                                                      config->episode.final_examples, true, NULL);
-        res->final_valid_loss_raw = cx_inner_run_evaluate(
-            e->inner, CX_SPLIT_VALIDATION, config->episode.outer_examples, false, NULL);
+        res->final_valid_loss = loss_of(e, config->episode.final_examples, true);
+        res->final_valid_loss_raw = loss_of(e, config->episode.outer_examples, false);
         if (!isfinite(res->final_valid_loss))
             res->end = CX_END_DIVERGED;
     }

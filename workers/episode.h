@@ -29,8 +29,9 @@ typedef struct {
     double optimum;
     cx_open_loop taken; /* hyperparameters that were used, over progress */
     /* CPU seconds of what the policy's optimizer needs: training steps, the validation losses
-     * between them, observing and deciding; and of the training steps alone */
-    double seconds, training_seconds;
+     * between them, observing and deciding; and of the training steps alone. Of all
+     * evaluations of the validation split, those at the end, too; of observing and deciding */
+    double seconds, training_seconds, evaluation_seconds, policy_seconds;
 } cx_episode_extra;
 
 /* Called with each finished stretch of outer steps [first, first + n). */

@@ -1,6 +1,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <time.h>
 
 static double read_clock(clockid_t id) {
@@ -23,4 +24,11 @@ void cx_clock_sleep(double seconds) {
         return;
     struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
     (void)nanosleep(&t, NULL); /* cut short by a signal: the caller's loop looks again anyway */
+}
+
+void cx_clock_date(time_t at, char *out, size_t size) {
+    struct tm tm;
+    time_t when = at ? at : time(NULL);
+    if (!gmtime_r(&when, &tm) || strftime(out, size, "%Y-%m-%d %H:%M UTC", &tm) == 0)
+        (void)snprintf(out, size, "-");
 }

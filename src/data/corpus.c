@@ -173,6 +173,19 @@ static int make_tokens(void *context, FILE *file, cx_error *err) {
     return rc;
 }
 
+/* The cache is ours, but it may have been damaged, and models look rows up by tokens. */
+static int check_tokens(const cx_bpe *bpe, const cx_mapped *tokens, cx_error *err) {
+    const uint16_t *token = (const uint16_t *)(const void *)tokens->bytes;
+    uint16_t largest = 0;
+    for (size_t i = 0; i < tokens->size / sizeof *token; i++)
+        largest = token[i] > largest ? token[i] : largest;
+    if (tokens->size % sizeof *token == 0 && largest < cx_bpe_entries(bpe))
+        return CX_OK;
+    return cx_fail(err, CX_EFORMAT,
+                   "a damaged file of tokens in the cache (data.cache): remove it, and it is made "
+                   "again");
+}
+
 static int open_tokens(cx_corpus *c, int entries, const char *tokenizer, const char *cache,
                        cx_error *err) {
     int rc = CX_OK;
@@ -189,6 +202,8 @@ static int open_tokens(cx_corpus *c, int entries, const char *tokenizer, const c
         rc = part_key(m.part, cx_bpe_hash(c->bpe), &key, err);
         if (!rc)
             rc = cx_cache_open(cache, "tokens", key, make_tokens, &m, &c->split[s].tokens, err);
+        if (!rc)
+            rc = check_tokens(c->bpe, &c->split[s].tokens, err);
     }
     return rc;
 }

@@ -1,4 +1,6 @@
 #include "data/images.h"
+#include "base/level.h"
+#include "data/image_kernels.h"
 
 #include "base/arena.h"
 #include "base/rng.h"
@@ -259,26 +261,17 @@ const cx_image_view *cx_images_view(const cx_images *images, cx_image_want want)
     return NULL;
 }
 
-#define COPY(type)                                                                                 \
-    do {                                                                                           \
-        const type *p = (const type *)view->pixels + at;                                           \
-        for (int i = 0; i < n; i++)                                                                \
-            out[i] = gain * (float)p[i] + bias;                                                    \
-    } while (0)
+CX_LEVEL_LOOKUP(cx_image_kernels_now, cx_image_kernels, cx_image_kernels)
 
 void cx_image_view_copy(const cx_image_view *view, uint32_t example, float scale, float *out) {
-    int n = view->n_pixels;
-    size_t at = (size_t)example * (size_t)n;
-    float gain = scale * view->gain, bias = scale * view->bias;
-    switch (view->kind) {
-    case CX_PIXELS_U8:
-        COPY(uint8_t);
-        break;
-    case CX_PIXELS_U16:
-        COPY(uint16_t);
-        break;
-    case CX_PIXELS_FLOAT:
-        COPY(float);
-        break;
-    }
+    cx_image_kernels_now()->copy(view->kind, view->pixels, (size_t)example * (size_t)view->n_pixels,
+                                 view->n_pixels, scale * view->gain, scale * view->bias, out);
+}
+
+void cx_image_view_prefetch(const cx_image_view *view, uint32_t example) {
+    static const size_t bytes[] = {[CX_PIXELS_U8] = 1, [CX_PIXELS_U16] = 2, [CX_PIXELS_FLOAT] = 4};
+    size_t size = bytes[view->kind] * (size_t)view->n_pixels, line = 64;
+    const char *p = (const char *)view->pixels + (size_t)example * size;
+    for (size_t at = 0; at < size; at += line)
+        __builtin_prefetch(p + at);
 }

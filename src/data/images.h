@@ -59,5 +59,8 @@ int cx_images_label(const cx_images *images, uint32_t example);
 const cx_image_view *cx_images_view(const cx_images *images, cx_image_want want);
 /* out[n_pixels] = scale * the example's pixels. */
 void cx_image_view_copy(const cx_image_view *view, uint32_t example, float scale, float *out);
+/* Says that the example will be copied soon: examples come in random order, and each would
+ * be waited for. */
+void cx_image_view_prefetch(const cx_image_view *view, uint32_t example);
 
 #endif

@@ -1,5 +1,6 @@
 /* Operators that draw random numbers in train mode: dropout and randomized leaky relu.
  * Both keep one factor per element, so backward is a product. */
+#include "base/draw.h"
 #include "nn/ops.h"
 
 enum { P };            /* dropout */
@@ -10,28 +11,28 @@ int cx_dropout_shape(cx_call *c, cx_error *err) {
     return cx_shape_same(c, err);
 }
 
-/* Two elements per 32-bit number: p is honored to 1/65536. */
-static void dropout_mask(cx_real *mask, int n, double p, cx_rng *rng) {
-    uint32_t below = (uint32_t)(p * 65536.0 + 0.5);
-    const cx_real keep[2] = {(cx_real)(1 / (1 - p)), 0};
-    for (int i = 0; i < n; i += 2) {
-        uint32_t u = cx_rng_u32(rng);
-        mask[i] = keep[(u & 0xffff) < below];
-        if (i + 1 < n)
-            mask[i + 1] = keep[(u >> 16) < below];
-    }
-}
+enum { DRAWN = 512 }; /* numbers drawn at once */
 
+/* Two elements per 32-bit number, its lower half first: p is honored to 1/65536. */
 void cx_dropout_forward(cx_call *c, cx_rng *rng) {
     int n = c->in[0].size;
-    const cx_real *x = c->in[0].value, *mask = c->save;
-    cx_real *y = c->out[0].value;
+    const cx_real *x = c->in[0].value;
+    cx_real *y = c->out[0].value, *mask = c->save;
     if (c->mode == CX_EVAL || c->attr[P] == 0) {
         cx_give(y, x, n, false);
         return;
     }
-    dropout_mask(c->save, n, c->attr[P], rng);
-    CX_IVDEP for (int i = 0; i < n; i++) y[i] = x[i] * mask[i];
+    uint32_t drawn[DRAWN], below = (uint32_t)(c->attr[P] * 65536.0 + 0.5);
+    uint16_t half[2 * DRAWN]; /* the same bytes: machines are little-endian */
+    const cx_real keep = (cx_real)(1 / (1 - c->attr[P]));
+    for (int at = 0; at < n; at += 2 * DRAWN, x += 2 * DRAWN, y += 2 * DRAWN, mask += 2 * DRAWN) {
+        int some = n - at < 2 * DRAWN ? n - at : 2 * DRAWN;
+        cx_draw(rng, drawn, (size_t)(some + 1) / 2);
+        memcpy(half, drawn, (size_t)(some + 1) / 2 * sizeof *drawn);
+        for (int i = 0; i < some; i++)
+            mask[i] = half[i] < below ? 0 : keep;
+        CX_IVDEP for (int i = 0; i < some; i++) y[i] = x[i] * mask[i];
+    }
 }
 
 void cx_dropout_backward(cx_call *c) {
@@ -53,6 +54,11 @@ int cx_rrelu_shape(cx_call *c, cx_error *err) {
     return cx_shape_same(c, err);
 }
 
+/* in [0, 1] */
+static inline cx_real unit(uint32_t drawn) {
+    return (cx_real)drawn * (cx_real)(1.0 / 4294967296.0);
+}
+
 /* Train: a fresh slope, uniform in [lower, upper), for every element that is not
  * positive; one number is drawn for every element, so that the stream's position does
  * not depend on the data. Eval: the mean slope. */
@@ -62,8 +68,14 @@ void cx_rrelu_forward(cx_call *c, cx_rng *rng) {
     cx_real mean = (cx_real)((c->attr[LOWER] + c->attr[UPPER]) / 2);
     const cx_real *x = c->in[0].value;
     cx_real *y = c->out[0].value, *f = c->save;
-    for (int i = 0; i < n; i++)
-        f[i] = c->mode == CX_EVAL ? mean : low + width * (cx_real)cx_rng_uniform(rng);
+    uint32_t drawn[DRAWN];
+    for (int at = 0; at < n; at += DRAWN) {
+        int some = n - at < DRAWN ? n - at : DRAWN;
+        if (c->mode == CX_TRAIN)
+            cx_draw(rng, drawn, (size_t)some);
+        for (int i = 0; i < some; i++)
+            f[at + i] = c->mode == CX_EVAL ? mean : low + width * unit(drawn[i]);
+    }
     CX_IVDEP for (int i = 0; i < n; i++) {
         f[i] = x[i] > 0 ? 1 : f[i];
         y[i] = x[i] * f[i];

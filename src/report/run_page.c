@@ -1,6 +1,7 @@
 #include "report/run_page.h"
 
 #include "base/file.h"
+#include "report/about.h"
 #include "report/page.h"
 #include "report/run_data.h"
 #include "report/stats.h"
@@ -13,8 +14,8 @@
 #include <string.h>
 
 enum {
-    TABLE_ROWS = 10,     /* figures below a plot */
-    CURVES = 2,          /* metrics of one plot, at most */
+    TABLE_ROWS = 20,     /* figures below a plot */
+    CURVES = 3,          /* metrics of one plot, at most */
     BOOTSTRAP_MAX = 5000 /* numbers; above, the normal interval is as good and quick */
 };
 
@@ -71,8 +72,10 @@ static const figure policy_figures[] = {
 static const figure machine_figures[] = {
     {"Episodes per second", "episodes/s", "All workers together.",
      {{CX_METRIC_episodes_per_second, NULL}}, 1, true, false, 0, NAN, 0},
-    {"Workers busy", "share of their time", "Time in training steps, evaluations and sweeps.",
-     {{CX_METRIC_workers_busy, NULL}}, 1, true, false, 0, 1, 0},
+    {"Occupancy of the workers", "share of their time",
+     "Busy: in inner trainings and sweeps; policy: observing and choosing; waiting: without work, or for messages.",
+     {{CX_METRIC_workers_busy, "busy"}, {CX_METRIC_workers_policy, "policy"}, {CX_METRIC_workers_waiting, "waiting"}},
+     3, true, false, 0, 1, 0},
     {"Workers", "workers", NULL,
      {{CX_METRIC_workers, NULL}}, 1, true, false, 0, NAN, 0},
     {"Baselines", "sweeps", "Adam sweeps that are known, from this run or the cache.",
@@ -88,6 +91,7 @@ static const figure machine_figures[] = {
 /* What the plots of one page share. */
 typedef struct {
     const cx_run_data *data;
+    const char *dir;
     cx_page *page;
     double *time; /* [n] in time_unit */
     const char *time_label;
@@ -205,6 +209,7 @@ static int add_moving(const context *c, cx_metric metric, const char *title, con
         {.name = "each update", .n = d->n, .x = x, .y = y, .faint = true},
         {.name = name, .n = d->n, .x = x, .y = block, .low = block + n, .high = block + 2 * n}};
     cx_plot p = new_plot(c, title, y_label, false, series, 2);
+    p.wide = metric == CX_METRIC_reward;
     p.line = line;
     p.line_name = line_name;
     p.y_low = low;
@@ -235,6 +240,7 @@ static void add_entropy(const context *c) {
         }
     if (n > 0) {
         cx_plot p = new_plot(c, "Entropy per head", "entropy (nats)", false, series, n);
+        p.wide = n > 4;
         p.y_low = 0;
         cx_page_plot(c->page, &p, "A head at 0 always takes the same choice.", TABLE_ROWS);
     }
@@ -287,9 +293,7 @@ static int reward_row(cx_table *t, const cx_run_data *d, int first, int family,
     cx_table_text(t, family >= 0 ? d->family[family] : "all");
     cx_table_text(t, g->name);
     cx_table_number(t, n);
-    cx_table_number(t, m.mean);
-    cx_table_number(t, m.low);
-    cx_table_number(t, m.high);
+    cx_table_format(t, "%.3f [%.3f, %.3f]", m.mean, m.low, m.high);
     cx_table_number(t, median);
     cx_table_number(t, (double)diverged / n);
     for (int b = 0; b < BINS; b++)
@@ -317,9 +321,7 @@ static int add_final_rewards(const context *c, cx_error *err) {
     cx_table_column(t, "family", CX_COLUMN_TEXT, 0);
     cx_table_column(t, "outer steps", CX_COLUMN_TEXT, 0);
     cx_table_column(t, "episodes", CX_COLUMN_FIXED, 0);
-    cx_table_column(t, "mean", CX_COLUMN_FIXED, 3);
-    cx_table_column(t, "95 % low", CX_COLUMN_FIXED, 3);
-    cx_table_column(t, "high", CX_COLUMN_FIXED, 3);
+    cx_table_column(t, "mean [95\xc2\xa0%]", CX_COLUMN_FIXED, 3);
     cx_table_column(t, "median", CX_COLUMN_FIXED, 3);
     cx_table_column(t, "diverged", CX_COLUMN_SHARE, 1);
     for (int b = 0; b < BINS; b++)
@@ -340,60 +342,83 @@ static int add_final_rewards(const context *c, cx_error *err) {
 
 /* --- the summary --- */
 
-static void fact(cx_table *t, const char *name, const char *format, double value) {
+static void time_text(double seconds, char *out, size_t size) {
+    if (seconds >= 7200)
+        (void)snprintf(out, size, "%.1f hours", seconds / 3600);
+    else if (seconds >= 120)
+        (void)snprintf(out, size, "%.1f minutes", seconds / 60);
+    else
+        (void)snprintf(out, size, "%.0f seconds", seconds);
+}
+
+/* Mean reward of the last updates, bootstrapped over them; *n: how many. CX_ENOMEM. */
+static int last_reward(const cx_run_data *d, int *n, cx_interval *out, cx_error *err) {
+    int window = moving_window(d->n);
+    double *rewards = malloc((size_t)window * sizeof *rewards);
+    if (!rewards)
+        return cx_fail(err, CX_ENOMEM, "no memory for the summary");
+    *n = 0;
+    for (int i = d->n - 1; i >= 0 && i >= d->n - window; i--)
+        if (isfinite(d->metric[CX_METRIC_reward][i]))
+            rewards[(*n)++] = d->metric[CX_METRIC_reward][i];
+    *out = cx_bootstrap_mean(rewards, *n, 0);
+    free(rewards);
+    return CX_OK;
+}
+
+static void add_fact(cx_page *page, const char *what, double value, bool share) {
+    char text[48];
     if (!isfinite(value))
         return;
-    char text[64];
-    if (strcmp(format, "share") == 0)
-        (void)snprintf(text, sizeof text, "%.1f %%", 100 * value);
-    else if (strcmp(format, "time") == 0 && value >= 3600)
-        (void)snprintf(text, sizeof text, "%.2f h", value / 3600);
-    else if (strcmp(format, "time") == 0)
-        (void)snprintf(text, sizeof text, value >= 60 ? "%.1f min" : "%.1f s",
-                       value >= 60 ? value / 60 : value);
-    else
-        (void)snprintf(text, sizeof text, "%.10g", value);
-    cx_table_text(t, name);
-    cx_table_text(t, text);
+    (void)snprintf(text, sizeof text, share ? "%.1f %%" : "%.10g", share ? 100 * value : value);
+    cx_page_fact(page, text, what);
 }
 
 static int add_summary(const context *c, cx_error *err) {
     const cx_run_data *d = c->data;
-    cx_table *t = cx_table_create("");
-    int window = moving_window(d->n), m = 0;
-    double *rewards = malloc((size_t)window * sizeof *rewards);
-    if (!t || !rewards) {
-        cx_table_destroy(t);
-        free(rewards);
-        return cx_fail(err, CX_ENOMEM, "no memory for the summary");
+    cx_interval r = {NAN, NAN, NAN};
+    char text[900], what[120], time[48] = "an unknown time";
+    int n = 0, rc = last_reward(d, &n, &r, err);
+    if (rc)
+        return rc;
+    double updates = last_finite(d->metric[CX_METRIC_update], d->n);
+    double episodes = last_finite(d->metric[CX_METRIC_episodes], d->n);
+    double seconds = last_finite(d->metric[CX_METRIC_seconds], d->n);
+    if (isfinite(seconds))
+        time_text(seconds, time, sizeof time);
+    int used = snprintf(text, sizeof text,
+                        "Meta-training: %.0f updates of the policy from %.0f whole trainings "
+                        "(episodes), in %s.",
+                        isfinite(updates) ? updates : d->n,
+                        isfinite(episodes) ? episodes : d->n_episodes, time);
+    if (n > 0)
+        (void)snprintf(text + used, sizeof text - (size_t)used,
+                       " In the last %d updates the mean reward is %.3f [%.3f, %.3f] (95 %% "
+                       "interval over updates), which is the speed of the best constant-rate Adam "
+                       "of each task's sweep times %.2f [%.2f, %.2f]. That is the measure of "
+                       "training itself: sampled choices, training tasks, validation loss. How "
+                       "the policy compares with tuned optimizers on the test split is what "
+                       "\"coxswain eval\" measures.",
+                       n, r.mean, r.low, r.high, exp(r.mean), exp(r.low), exp(r.high));
+    cx_page_lead(c->page, text);
+    if (n > 0) {
+        (void)snprintf(text, sizeof text, "%.3f [%.3f, %.3f]", r.mean, r.low, r.high);
+        (void)snprintf(what, sizeof what, "mean reward, last %d updates", n);
+        cx_page_fact(c->page, text, what);
     }
-    cx_table_column(t, "", CX_COLUMN_TEXT, 0);
-    cx_table_column(t, "", CX_COLUMN_TEXT, 0);
-    fact(t, "learner updates", "", last_finite(d->metric[CX_METRIC_update], d->n));
-    fact(t, "episodes", "", last_finite(d->metric[CX_METRIC_episodes], d->n));
-    fact(t, "time", "time", last_finite(d->metric[CX_METRIC_seconds], d->n));
-    for (int i = d->n - 1; i >= 0 && m < window && i >= d->n - window; i--)
-        if (isfinite(d->metric[CX_METRIC_reward][i]))
-            rewards[m++] = d->metric[CX_METRIC_reward][i];
-    if (m > 0) {
-        cx_interval x = cx_bootstrap_mean(rewards, m, 0);
-        cx_table_format(t, "mean reward of the last %d updates", m);
-        cx_table_format(t, "%.3f [%.3f, %.3f]", x.mean, x.low, x.high);
-    }
-    fact(t, "diverged in the last update", "share",
-         last_finite(d->metric[CX_METRIC_diverged], d->n));
-    fact(t, "workers", "", last_finite(d->metric[CX_METRIC_workers], d->n));
-    fact(t, "workers busy", "share", last_finite(d->metric[CX_METRIC_workers_busy], d->n));
+    add_fact(c->page, "diverged, last update", last_finite(d->metric[CX_METRIC_diverged], d->n),
+             true);
+    add_fact(c->page, "workers", last_finite(d->metric[CX_METRIC_workers], d->n), false);
+    add_fact(c->page, "workers busy, at the end",
+             last_finite(d->metric[CX_METRIC_workers_busy], d->n), true);
+    double lost = last_finite(d->metric[CX_METRIC_workers_lost], d->n);
+    if (lost > 0)
+        add_fact(c->page, "workers lost", lost, false);
     if (d->bad_lines) {
-        char text[96];
         (void)snprintf(text, sizeof text, "%d lines of the run's files could not be read.",
                        d->bad_lines);
-        cx_table_note(t, text);
+        cx_page_warn(c->page, text);
     }
-    if (cx_table_rows(t) > 0)
-        cx_page_table(c->page, t);
-    cx_table_destroy(t);
-    free(rewards);
     return CX_OK;
 }
 
@@ -419,6 +444,10 @@ static cx_table *closing_table(const json_t *root) {
         cx_table_column(t, name ? name : "",
                         column_is_text(rows, i) ? CX_COLUMN_TEXT : CX_COLUMN_SIGNIFICANT, 5);
     }
+    json_array_foreach(rows, i, item) if (json_array_size(item) != n) {
+        cx_table_destroy(t);
+        return NULL;
+    }
     json_array_foreach(rows, i, item) for (size_t k = 0; k < n; k++) {
         const json_t *cell = json_array_get(item, k);
         if (json_is_string(cell))
@@ -443,23 +472,11 @@ static void add_closing(cx_page *page, const char *dir) {
         cx_page_table(page, t);
     else
         (void)snprintf(fault, sizeof fault, "closing.json cannot be read: %s",
-                       root ? "it has no columns and rows" : why.text);
+                       root ? "it has no columns, or rows of other lengths" : why.text);
     if (fault[0])
         cx_page_text(page, fault);
     cx_table_destroy(t);
     json_decref(root);
-}
-
-static void add_config(cx_page *page, const char *dir) {
-    char path[PATH_MAX];
-    unsigned char *text;
-    size_t size;
-    if (cx_path(path, sizeof path, NULL, "%s/config.yaml", dir) || !cx_file_exists(path) ||
-        cx_file_read(path, 1u << 18, &text, &size, NULL))
-        return;
-    cx_page_section(page, "Configuration");
-    cx_page_code(page, "config.yaml", (const char *)text);
-    free(text);
 }
 
 /* --- the page --- */
@@ -483,7 +500,8 @@ static int add_run(context *c, cx_error *err) {
     const cx_run_data *d = c->data;
     const double *seconds = d->metric[CX_METRIC_seconds];
     if (d->n == 0) {
-        cx_page_text(c->page, "No learner update is recorded yet.");
+        cx_page_lead(c->page, "No learner update is recorded yet.");
+        add_closing(c->page, c->dir);
         return add_final_rewards(c, err);
     }
     c->time = malloc((size_t)d->n * sizeof *c->time);
@@ -494,6 +512,7 @@ static int add_run(context *c, cx_error *err) {
     for (int i = 0; i < d->n; i++)
         c->time[i] = seconds[i] / (hours ? 3600 : 60);
     int rc = add_summary(c, err);
+    add_closing(c->page, c->dir);
     if (!rc)
         rc = add_learning(c, err);
     if (!rc) {
@@ -509,15 +528,6 @@ static int add_run(context *c, cx_error *err) {
     return rc;
 }
 
-static const char *last_part(const char *dir, char *out, size_t size) {
-    (void)snprintf(out, size, "%s", dir);
-    size_t n = strlen(out);
-    while (n > 1 && out[n - 1] == '/')
-        out[--n] = 0;
-    const char *slash = strrchr(out, '/');
-    return slash && slash[1] ? slash + 1 : out;
-}
-
 static bool has_closing(const char *dir) {
     char path[PATH_MAX];
     return cx_path(path, sizeof path, NULL, "%s/closing.json", dir) == CX_OK &&
@@ -525,7 +535,7 @@ static bool has_closing(const char *dir) {
 }
 
 int cx_report_run(const char *dir, const char *out_path, cx_error *err) {
-    char path[PATH_MAX], name[PATH_MAX], title[512];
+    char path[PATH_MAX], name[PATH_MAX], title[512], subtitle[400];
     cx_run_data data;
     int rc = out_path ? cx_path(path, sizeof path, err, "%s", out_path)
                       : cx_path(path, sizeof path, err, "%s/report.html", dir);
@@ -535,22 +545,29 @@ int cx_report_run(const char *dir, const char *out_path, cx_error *err) {
         return rc;
     if (data.n == 0 && data.n_episodes == 0 && !has_closing(dir)) {
         cx_run_data_free(&data);
-        return cx_fail(
-            err, CX_EDATA,
-            "%s: nothing to report on: metrics.jsonl, episodes.jsonl and closing.json are "
-            "missing or empty; is it the folder of a run?",
-            dir);
+        return cx_fail(err, CX_EDATA,
+                       "%s: nothing to report on: metrics.jsonl, episodes.jsonl, closing.json and "
+                       "evaluation.json are missing or empty; is it the folder of train or eval?",
+                       dir);
     }
-    (void)snprintf(title, sizeof title, "coxswain: %.400s", last_part(dir, name, sizeof name));
-    cx_page *page = cx_page_create(title, dir);
+    json_t *made = cx_about_read(dir);
+    (void)snprintf(title, sizeof title, "Training run: %.400s",
+                   cx_about_name(dir, name, sizeof name));
+    cx_about_line(dir, "metrics.jsonl", made, subtitle, sizeof subtitle);
+    cx_page *page = cx_page_create(title, subtitle);
     if (!page) {
+        json_decref(made);
         cx_run_data_free(&data);
         return cx_fail(err, CX_ENOMEM, "%s: no memory for a page", path);
     }
-    context c = {.data = &data, .page = page};
-    add_closing(page, dir);
+    context c = {.data = &data, .dir = dir, .page = page};
     rc = data.n || data.n_episodes ? add_run(&c, err) : CX_OK;
-    add_config(page, dir);
+    if (!data.n && !data.n_episodes)
+        add_closing(page, dir);
+    cx_page_section(page, "Making it again");
+    cx_about_reproduce(page, dir, "train", made);
+    cx_about_config(page, dir);
+    json_decref(made);
     if (!rc)
         rc = cx_page_write(page, path, err);
     cx_page_destroy(page);

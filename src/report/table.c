@@ -144,6 +144,10 @@ bool cx_table_failed(const cx_table *t) {
     return t->failed;
 }
 
+bool cx_table_even(const cx_table *t) {
+    return t->n_columns == 0 ? t->n_cells == 0 : t->n_cells % t->n_columns == 0;
+}
+
 const char *cx_table_title(const cx_table *t) {
     return t->title;
 }
@@ -182,7 +186,7 @@ const char *cx_table_cell(const cx_table *t, size_t row, size_t col, double *num
 static int check(const cx_table *t, cx_error *err) {
     if (t->failed)
         return cx_fail(err, CX_ENOMEM, "table \"%s\": out of memory", t->title);
-    if (t->n_columns == 0 || t->n_cells % t->n_columns)
+    if (t->n_columns == 0 || !cx_table_even(t))
         return cx_fail(err, CX_ESTATE, "table \"%s\": %zu cells in %zu columns", t->title,
                        t->n_cells, t->n_columns);
     return CX_OK;

@@ -29,6 +29,7 @@ void cx_table_number(cx_table *t, double value);   /* not finite: "-", null in J
 void cx_table_note(cx_table *t, const char *text); /* a line below the table */
 
 bool cx_table_failed(const cx_table *t); /* out of memory while it was built */
+bool cx_table_even(const cx_table *t);   /* all rows are as long as there are columns */
 const char *cx_table_title(const cx_table *t);
 size_t cx_table_columns(const cx_table *t);
 size_t cx_table_rows(const cx_table *t);

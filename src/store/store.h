@@ -109,4 +109,9 @@ void cx_lock_release(const char *path, int fd);
 /* Whether somebody holds it, and the text (may be NULL). A missing file: not held. */
 int cx_lock_query(const char *path, bool *held, char *text, size_t size, cx_error *err);
 
+/* --- who made a folder ---
+ * DIR/made.json, unless it is there: {"program": "coxswain VERSION", "command", "started" (UTC)},
+ * for the report's page. command NULL: nothing is written. CX_EIO, CX_ENOMEM. */
+int cx_made_write(const char *dir, const char *command, cx_error *err);
+
 #endif

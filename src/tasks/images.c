@@ -222,18 +222,32 @@ static uint32_t chosen(const images_task *t, uint32_t i) {
     return t->subset < t->choose.n ? cx_permute_at(&t->choose, i) : i;
 }
 
-static double step(cx_task *task, float *block, float *grads, uint32_t number) {
+static void assemble(cx_task *task, uint32_t number) {
+    enum { AHEAD = 16 }; /* rows whose images are on their way */
     images_task *t = task->own;
     const pass *p = &t->train;
     uint64_t seed = task->spec.seed, first = (uint64_t)number * (uint64_t)p->batch;
-    for (int i = 0; i < p->batch; i++) {
-        uint32_t e = chosen(t, cx_epochs_at(&t->epochs, first + (uint64_t)i));
-        put_example(t, p, i, e);
-        put_target(p, i,
-                   cx_noisy_label(cx_images_label(t->images, e), CX_IMAGE_CLASSES, t->label_noise,
-                                  seed, e));
+    uint32_t example[AHEAD];
+    for (int i = -AHEAD; i < p->batch; i++) {
+        uint32_t *e = &example[(i + AHEAD) % AHEAD];
+        if (i >= 0) {
+            put_example(t, p, i, *e);
+            put_target(p, i,
+                       cx_noisy_label(cx_images_label(t->images, *e), CX_IMAGE_CLASSES,
+                                      t->label_noise, seed, *e));
+        }
+        if (i + AHEAD < p->batch) {
+            *e = chosen(t, cx_epochs_at(&t->epochs, first + (uint64_t)(i + AHEAD)));
+            cx_image_view_prefetch(t->view, *e);
+        }
     }
-    cx_rng rng = cx_rng_make(seed, number, CX_STREAM_DROPOUT);
+}
+
+static double step(cx_task *task, float *block, float *grads, uint32_t number) {
+    images_task *t = task->own;
+    const pass *p = &t->train;
+    assemble(task, number);
+    cx_rng rng = cx_rng_make(task->spec.seed, number, CX_STREAM_DROPOUT);
     cx_graph_bind(p->graph, block, grads);
     cx_graph_forward(p->graph, CX_TRAIN, &rng);
     double loss = *cx_graph_value(p->graph, p->refs.loss);
@@ -378,6 +392,7 @@ const cx_task_family cx_family_images = {.schema = &cx_family_images_schema,
                                          .create = create,
                                          .destroy = destroy,
                                          .step = step,
+                                         .assemble = assemble,
                                          .evaluate = evaluate,
                                          .flops_per_step = flops_per_step,
                                          .inner_per_outer = inner_per_outer};

@@ -1,4 +1,5 @@
 #include "tasks/nqm_kernels.h"
+#include "base/draw.h"
 #include "base/level.h"
 #include "nn/vmath.h"
 
@@ -26,11 +27,10 @@ static void draw_normals(cx_rng *rng, float *x, size_t n) {
     for (size_t start = 0; start < n; start += 2 * HALF) {
         size_t left = n - start < 2 * HALF ? n - start : 2 * HALF, pairs = (left + 1) / 2;
         float first[HALF], second[HALF];
-        for (size_t i = 0; i < 2 * pairs; i++)
-            bits[i] = cx_rng_u32(rng) >> 8;
+        cx_draw(rng, bits, 2 * pairs);
         for (size_t i = 0; i < pairs; i++) {
-            float u = ((float)bits[i] + 1) * (1.0f / 16777216); /* (0, 1] */
-            float t = (float)bits[pairs + i] * (1.0f / 16777216) - 0.5f, a = fabsf(t);
+            float u = ((float)(bits[i] >> 8) + 1) * (1.0f / 16777216); /* (0, 1] */
+            float t = (float)(bits[pairs + i] >> 8) * (1.0f / 16777216) - 0.5f, a = fabsf(t);
             float r = sqrtf(-2 * cx_log(u)), s = sine(a > 0.25f ? 0.5f - a : a);
             first[i] = r * sine(0.25f - a); /* cosine */
             second[i] = t < 0 ? -r * s : r * s;

@@ -59,6 +59,9 @@ typedef struct {
      * gradient to grads[param_count], updates untrained state in block, returns the
      * mean training loss of that batch (before the step; may be non-finite). */
     double (*step)(cx_task *task, float *block, float *grads, uint32_t step);
+    /* The beginning of `step` alone, for measurements: puts the batch into the network. NULL:
+     * there is no such part, or it is not told apart. */
+    void (*assemble)(cx_task *task, uint32_t step);
     /* Mean loss of the first `examples` examples of a split (a fixed order per task; at
      * most what there is; 0: all of the split), and into metric[] what the family's
      * `metric` names; the others hold NAN already. metric is not NULL. `block` is not

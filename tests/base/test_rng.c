@@ -1,5 +1,6 @@
 #include "tests/test.h"
 
+#include "base/draw.h"
 #include "base/rng.h"
 #include <math.h>
 
@@ -67,12 +68,30 @@ static void test_below_and_shuffle(void **state) {
     assert_int_equal(seen, 0x3ff);
 }
 
+/* Any number of draws at once are those of as many calls, from anywhere in a block of four,
+ * and where the index of blocks begins anew. */
+static void test_draw(void **state) {
+    (void)state;
+    static const size_t counts[] = {1, 3, 64, 65, 200, 1000, 7, 129, 63, 4, 2, 512};
+    static uint32_t many[1000];
+    cx_rng a = cx_rng_make_sub(0x123456789abcdef0, 0xfedcba9876543210, CX_STREAM_TEST, 77), b;
+    for (int again = 0; again < 2; again++) {
+        b = a;
+        for (size_t k = 0; k < sizeof counts / sizeof *counts; k++) {
+            cx_draw(&a, many, counts[k]);
+            for (size_t i = 0; i < counts[k]; i++)
+                assert_int_equal(many[i], cx_rng_u32(&b));
+        }
+        assert_true(a.index == b.index && a.used == b.used);
+        a.index = UINT32_MAX - 37;
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_known_answer),
-        cmocka_unit_test(test_streams_differ),
-        cmocka_unit_test(test_moments),
-        cmocka_unit_test(test_below_and_shuffle),
+        cmocka_unit_test(test_known_answer), cmocka_unit_test(test_streams_differ),
+        cmocka_unit_test(test_moments),      cmocka_unit_test(test_below_and_shuffle),
+        cmocka_unit_test(test_draw),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,7 +25,7 @@ expect 2 "workers.kernels: this machine does not have x86-64-v4" \
 # comes to the same loss as at that level of this machine; libm's last bits are others
 cat >"$work/t.yaml" <<'Y'
 tasks:
-  - {family: images, architecture: cnn, outer_steps: 3, inner_steps: 30, batch_size: 32}
+  - {family: images, architecture: cnn, outer_steps: 2, inner_steps: 8, batch_size: 16, resolution: 14}
 Y
 loss() { sed -n 's/.*"test_loss": \([0-9.e+-]*\).*/\1/p' | tail -1; }
 for pair in Nehalem:x86-64-v2 Haswell:x86-64-v3; do

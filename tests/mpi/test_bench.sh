@@ -72,6 +72,19 @@ awk -F'[:,]' '{for (i = 1; i < NF; i++) {gsub(/["{}]/, "", $i); v[$i] = $(i + 1)
     s = v["values"] + v["policy"] + v["value"]; if (!(s > 0.5 && s < 1.001)) bad = 1; n += v["outer_steps"] == 64}
     END {exit bad || n != 1}' "$work/out" || fail "learner: $(cat "$work/out")"
 
+# episodes: a line for each entry that was drawn and one for all, whose shares are of the whole
+"$cox" bench episodes --config "$tiny" --steps 6 --json >"$work/out" 2>"$work/err" || fail "episodes: $(cat "$work/err")"
+python3 - "$work/out" <<'P' || fail "episodes: $(cat "$work/out")"
+import json, sys
+lines = [json.loads(line) for line in open(sys.argv[1])]
+every = lines.pop()
+assert every["tasks"] == "all" and every["episodes"] == sum(x["episodes"] for x in lines) == 6
+shares = [every[k] for k in ("inner", "batches", "evaluation", "policy", "rest")]
+assert all(0 <= s <= 1 for s in shares) and 0.9 < sum(shares) < 1.1 and shares[0] > 0, shares
+assert abs(every["episodes_per_core_hour"] * every["cpu_s"] / 3600 - 6) < 1e-6
+P
+expect 2 "nowhere.yaml" "$cox" bench episodes --config "$work/nowhere.yaml"
+
 expect 2 "did you mean mlp" "$cox" bench mlpp
 expect 2 "adam or ciao" "$cox" bench mlp --optimizer sgd
 expect 2 "steps" "$cox" bench mlp --steps 0

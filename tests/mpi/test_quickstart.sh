@@ -21,6 +21,10 @@ cmp "$work/e/eval.jsonl" "$work/e1/eval.jsonl" || fail "eval with 1 and 3 ranks 
 smoke="--seeds 2 --set evaluation.tasks_per_entry=1 --set evaluation.trials=2 --set evaluation.learning_rates=[1e-2] --set evaluation.static_learning_rates=[1e-1] --set evaluation.sgd_learning_rates=[1e-1] --set evaluation.max_extensions=0"
 "$cox" eval "$root/configs/eval/smoke.yaml" --policy "$work/q/policy.safetensors" --out "$work/s" -j 3 $smoke >"$work/log" 2>&1 || fail "smoke: $(tail -5 "$work/log")"
 grep -q "all tasks (3)" "$work/log" && grep -q accuracy "$work/log" || fail "smoke says: $(cat "$work/log")"
+expect 0 "report.html" "$cox" report "$work/s"
+for what in "<b>Learning curves, validation</b>" "<b>Gap between validation and test" "accuracy" "coxswain eval "; do
+    grep -q "$what" "$work/s/report.html" || fail "the evaluation's report does not tell of '$what'"
+done
 expect 0 "static control" "$cox" run "$q" --policy "$work/q/policy.safetensors" --compare --entry mlp --out "$work/q"
 expect 0 "report.html" "$cox" report "$work/q"
 grep -q "static control" "$work/q/report.html" || fail "the closing table is not in the report"

@@ -257,6 +257,11 @@ int main(void) {
         cmocka_unit_test(test_whole_network),
     };
     int failed = 0;
-    RUN_AT_EACH_LEVEL(failed, tests, NULL, NULL);
+    /* the definition, and what runs here; test_levels.c compares them and those between */
+    cx_level ends[2] = {next_level(0), cx_level_now()};
+    for (int i = 0; i < 2; i++) {
+        cx_level_choose(ends[i]);
+        failed += cmocka_run_group_tests_name(cx_level_name(ends[i]), tests, NULL, NULL);
+    }
     return failed;
 }

@@ -449,6 +449,38 @@ static void test_indices_out_of_range(void **state) {
     cx_graph_destroy(g);
 }
 
+/* The mask is made of the stream's numbers, two elements a number, its lower half first. */
+static void test_dropout_bits(void **state) {
+    (void)state;
+    static const int sizes[] = {1, 2, 31, 33, 1023, 1024, 1025, 2177};
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        cx_error err = {0};
+        int n = sizes[k];
+        cx_graph *g = cx_graph_create();
+        cx_ref x = cx_graph_input(g, "x", CX_SHAPE(n), false);
+        cx_ref y = cx_graph_op(g, "dropout", &x, 1, (cx_attr[]){{"p", 0.5}, {NULL, 0}});
+        cx_ref z = OP(g, "act_rrelu", x);
+        assert_ok(cx_graph_plan(g, false, &err));
+        for (int i = 0; i < n; i++)
+            cx_graph_value(g, x)[i] = -1;
+        cx_rng rng = cx_rng_make(4, 5, CX_STREAM_TEST), same = rng;
+        (void)cx_rng_u32(&rng);
+        (void)cx_rng_u32(&same);
+        cx_graph_forward(g, CX_TRAIN, &rng);
+        uint32_t u = 0;
+        for (int i = 0; i < n; i++) {
+            u = i % 2 ? u >> 16 : cx_rng_u32(&same);
+            assert_true(cx_graph_value(g, y)[i] == ((u & 0xffff) < 32768 ? 0 : -2.0f));
+        }
+        for (int i = 0; i < n; i++) { /* slopes of 1/8 .. 1/3 */
+            double want = -1.0 / 8 - (1.0 / 3 - 1.0 / 8) * cx_rng_uniform(&same);
+            assert_true(fabs((double)cx_graph_value(g, z)[i] - want) < 1e-6);
+        }
+        assert_int_equal(cx_rng_u32(&rng), cx_rng_u32(&same));
+        cx_graph_destroy(g);
+    }
+}
+
 static void test_dropout_share(void **state) {
     (void)state;
     enum { N = 40001 };
@@ -484,6 +516,7 @@ int main(void) {
         cmocka_unit_test(test_seeds_and_accumulation),
         cmocka_unit_test(test_stop_gradient),
         cmocka_unit_test(test_indices_out_of_range),
+        cmocka_unit_test(test_dropout_bits),
         cmocka_unit_test(test_dropout_share),
     };
     int failed = 0;
