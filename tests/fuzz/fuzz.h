@@ -40,6 +40,7 @@ typedef struct {
     X(gzip)                                                                                        \
     X(idx)                                                                                         \
     X(images)                                                                                      \
+    X(launch)                                                                                      \
     X(learner)                                                                                     \
     X(lines)                                                                                       \
     X(message)                                                                                     \
