@@ -309,26 +309,38 @@ static void end_lingering(ending *e, const cx_launch_plan *plan, pid_t child, do
     (void)kill(child, now - e->over < e->bound + die_seconds ? SIGTERM : SIGKILL);
 }
 
-/* Ranks that mpirun has left behind have become our children (see cx_launch). */
+/* Sends a signal to all our children; false: there are none. */
+static bool signal_children(int number) {
+    char path[64], line[4096] = "";
+    (void)snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    FILE *f = fopen(path, "r");
+    bool any = f && fgets(line, sizeof line, f);
+    if (f)
+        (void)fclose(f);
+    for (char *at = line, *end; any && *at; at = end) {
+        long pid = strtol(at, &end, 10);
+        if (end == at)
+            break;
+        (void)kill((pid_t)pid, number);
+    }
+    return any;
+}
+
+/* What mpirun has left behind has become ours (see cx_launch): ranks, and in a Slurm job the
+ * srun that started its daemons. That one has to end its step itself, or Slurm holds the
+ * nodes for a dead step for minutes. */
 static void end_orphans(void) {
-    for (int tries = 0; tries < 20; tries++) {
-        char path[64], line[4096] = "";
-        (void)snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
-        FILE *f = fopen(path, "r");
-        bool any = f && fgets(line, sizeof line, f);
-        if (f)
-            (void)fclose(f);
-        if (!any)
+    double began = cx_clock_now(), for_seconds = 0;
+    bool asked = false;
+    while (for_seconds < 2 * die_seconds) {
+        bool late = for_seconds > die_seconds;
+        if (!signal_children(late ? SIGKILL : asked ? 0 : SIGTERM))
             return;
-        for (char *at = line, *end; *at; at = end) {
-            long pid = strtol(at, &end, 10);
-            if (end == at)
-                break;
-            (void)kill((pid_t)pid, SIGKILL);
-        }
+        asked = true;
         while (waitpid(-1, NULL, WNOHANG) > 0) {
         }
         cx_clock_sleep(0.05);
+        for_seconds = cx_clock_now() - began;
     }
 }
 

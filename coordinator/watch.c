@@ -19,6 +19,7 @@ typedef struct {
 
 typedef struct {
     cx_crew_state state;
+    bool given_up;    /* LATE, and silent for long */
     int n, n_late;    /* late: jobs in a row */
     holding *job;     /* [prefetch], the first one is being done */
     double began;     /* of the first job */
@@ -129,8 +130,9 @@ cx_watch_counts cx_watch_count(const cx_watch *w) {
     cx_watch_counts c = {.reissued = w->reissued};
     for (int i = 0; i < w->rules.workers; i++) {
         c.well += w->member[i].state == CX_CREW_WELL;
-        c.late += w->member[i].state == CX_CREW_LATE;
-        c.lost += w->member[i].state == CX_CREW_LOST;
+        bool given_up = w->member[i].given_up;
+        c.late += w->member[i].state == CX_CREW_LATE && !given_up;
+        c.lost += w->member[i].state == CX_CREW_LOST || given_up;
     }
     return c;
 }
@@ -145,6 +147,7 @@ void cx_watch_heard(cx_watch *w, int rank, double now) {
     if (m->state != CX_CREW_LATE)
         return;
     m->state = CX_CREW_WELL;
+    m->given_up = false;
     int doublings = m->n_late <= BENCH_DOUBLINGS_MAX ? m->n_late - 1 : BENCH_DOUBLINGS_MAX;
     m->no_sooner = now + ldexp(w->rules.late_seconds, doublings);
 }
@@ -286,6 +289,8 @@ bool cx_watch_check(cx_watch *w, double now, cx_watch_again again, void *context
             hand_out_again(w, m, again, context);
             any = true;
         }
+        if (m->state == CX_CREW_LATE && now - m->heard > hopeless_factor * m->allowed)
+            m->given_up = true;
         if (m->state == CX_CREW_WELL)
             w->well_seen = now;
     }

@@ -41,8 +41,8 @@ typedef struct {
 } cx_load;
 
 typedef struct {
-    int well, late, lost;
-    uint64_t reissued; /* episodes that were handed out again */
+    int well, late, lost; /* lost: also late ones, when they were silent for four times as long */
+    uint64_t reissued;    /* episodes that were handed out again */
 } cx_watch_counts;
 
 int cx_watch_create(const cx_watch_rules *rules, cx_watch **out, cx_error *err);

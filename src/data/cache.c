@@ -115,8 +115,11 @@ static int write_whole(FILE *file, const char *path, uint64_t key, cx_cache_make
 
 static int make_file(const char *path, uint64_t key, cx_cache_make make, void *context,
                      cx_error *err) {
-    char tmp[PATH_MAX];
-    int rc = cx_path(tmp, sizeof tmp, err, "%s.%ld.tmp", path, (long)getpid());
+    char tmp[PATH_MAX], host[64] = "";
+    /* by machine, too: the folder may be shared where locks are not */
+    if (gethostname(host, sizeof host - 1) != 0)
+        host[0] = '\0';
+    int rc = cx_path(tmp, sizeof tmp, err, "%s.%s.%ld.tmp", path, host, (long)getpid());
     if (rc)
         return rc;
     FILE *file = fopen(tmp, "wb");

@@ -268,7 +268,12 @@ static void test_hopeless(void **state) {
     assert_true(late_at(w, 151)); /* 50 s late; silent since 100 */
     assert_false(cx_watch_hopeless(w, 299));
     assert_true(cx_watch_hopeless(w, 301));
+    assert_int_equal(cx_watch_count(w).late, 1);
+    assert_false(late_at(w, 301));
+    assert_int_equal(cx_watch_count(w).late, 0); /* given up: as good as dead */
+    assert_int_equal(cx_watch_count(w).lost, 2);
     cx_watch_heard(w, 1, 302);
+    assert_int_equal(cx_watch_count(w).lost, 1);
     assert_false(cx_watch_hopeless(w, 303));
     cx_watch_lost(w, 1, collect, &h);
     assert_true(cx_watch_hopeless(w, 303)); /* all dead: at once */

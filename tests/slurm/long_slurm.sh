@@ -76,6 +76,22 @@ for launcher in mpirun srun; do
 done
 export COXSWAIN_LAUNCHER=mpirun
 
+# both workers of the second node die, and again after the restart: it is left out
+begin twice
+second=$(nodes_of "$id" | sed -n 2p)
+for time in 1 2; do
+    restarted() { [ "$(grep -c "a rank died; going on" twice.log)" = "$time" ]; }
+    # shellcheck disable=SC2046 # a process a word
+    kill -KILL $(rank_pid "$work/twice" 2) $(rank_pid "$work/twice" 3) || fail "twice: no ranks to kill"
+    job_until "$id" restarted || fail "twice: $(log twice)"
+    more() { [ "$(lines twice)" -ge $((wanted + 5)) ]; }
+    wanted=$(lines twice)
+    job_until "$id" more || fail "twice: does not go on: $(log twice)"
+done
+grep -q "node $second is left out" twice.log || fail "twice: $(log twice)"
+[ -z "$(rank_pid "$work/twice" 2)" ] || fail "twice: still with ranks on $second"
+end
+
 # preemption: at once, and with a time of grace in which the ranks alone are told
 for grace in 0 20; do
     scontrol update PartitionName=low GraceTime=$grace
