@@ -38,6 +38,7 @@ LEVELS  := single
 SINGLE  := generic
 MARCH   :=
 endif
+SINGLE  ?= generic
 MARCH_single := $(MARCH)
 # of one-lane vectors the compiler believes that they are never set
 MARCH_plain  := $(MARCH) -DCX_PLAIN -Wno-maybe-uninitialized
@@ -75,7 +76,8 @@ SAN_OBJ := $(LIB_SRC:%.c=$(BUILD)/san/%.o) $(RUN_SRC:%.c=$(BUILD)/san/%.o) \
 DBL_OBJ := $(DBL_SRC:%.c=$(BUILD)/double/%.o) $(TEST_LEVELS:%=$(BUILD)/double/kernels-%.o)
 
 # tests/fuzz: one fuzz_NAME.c per parser, and what they share; engine.c is libFuzzer's side
-FUZZ_SRC := $(filter-out tests/fuzz/test_% tests/fuzz/engine.c,$(sort $(wildcard tests/fuzz/*.c)))
+FUZZ_SRC := $(filter-out tests/fuzz/test_% tests/fuzz/engine.c,$(sort $(wildcard tests/fuzz/*.c))) \
+            cli/nodes.c cli/launch_news.c
 FUZZ     ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 60
 FUZZ_CC  ?= clang
