@@ -376,8 +376,6 @@ static void stop_workers(coordinator *c, double patience) {
         int from;
         void *data;
         size_t size;
-        if (cx_crew_staying(c->crew, cx_clock_now() - began, patience) == 0)
-            return;
         if (c->transport->receive(c->transport, &from, &data, &size, &ignored))
             return;
         if (data) {
@@ -390,7 +388,8 @@ static void stop_workers(coordinator *c, double patience) {
                 (type == CX_MSG_BYE || type == CX_MSG_READY || type == CX_MSG_HELLO))
                 (void)handle(c, from, data, size, &ignored);
             free(data);
-        } else if (idle(c, &pause, &ignored)) {
+        } else if (cx_crew_staying(c->crew, cx_clock_now() - began, patience) == 0 ||
+                   idle(c, &pause, &ignored)) {
             return;
         }
     }

@@ -199,7 +199,9 @@ int cx_crew_staying(cx_crew *crew, double seconds, double patience) {
         bool loads = state == CX_CREW_AWAITED && of(crew, rank)->host[0];
         bool busy = loads || cx_watch_held(crew->watch, rank) > 0;
         double bound = busy ? patience : fmin(patience, idle_patience);
-        if (seconds < bound && !is_dead(crew, rank)) {
+        bool ended = is_dead(crew, rank), waits = !ended || !of(crew, rank)->ended;
+        of(crew, rank)->ended = ended;
+        if (seconds < bound && waits) {
             n++;
             continue;
         }

@@ -27,6 +27,7 @@ typedef struct {
     char host[64]; /* "": has not said HELLO */
     int64_t pid;   /* 0: not of this machine */
     bool was_well; /* when it was last looked after */
+    bool ended;    /* at the end: seen once, and its BYE may still be to be read */
 } cx_crew_member;
 
 typedef struct {
@@ -66,7 +67,7 @@ int cx_crew_lost_error(const cx_crew *crew, cx_error *err);
 void cx_crew_dismiss(cx_crew *crew);
 /* How many are still to be waited for, so many seconds after that. Those with jobs are for
  * `patience` seconds (they look for a STOP between outer steps, and these may be long),
- * others for less. */
+ * others for less. To be called when there is nothing to receive. */
 int cx_crew_staying(cx_crew *crew, double seconds, double patience);
 
 #endif

@@ -173,8 +173,9 @@ static void stop_workers(cx_farm *f) {
     f->work.again = NULL; /* nobody is there for it */
     for (;;) {
         bool did = false;
-        if (cx_crew_staying(f->crew, cx_clock_now() - began, patience) == 0 ||
-            receive_all(f, &did, &ignored) || (!did && idle(f, &pause, &ignored)))
+        if (receive_all(f, &did, &ignored) ||
+            cx_crew_staying(f->crew, cx_clock_now() - began, patience) == 0 ||
+            (!did && idle(f, &pause, &ignored)))
             return;
     }
 }

@@ -72,8 +72,12 @@ static int take_at_once(cx_worker *w, const letter *l, cx_error *err) {
     const void *body, *extra;
     size_t extra_size;
     int rc = cx_message_unpack(l->data, l->size, &type, &body, &extra, &extra_size, err);
-    if (!rc && type == CX_MSG_HELLO)
+    if (!rc && type == CX_MSG_HELLO) {
         w->coordinator = *(const cx_msg_hello *)body;
+        /* who has just written, and is not there, is of another world of process numbers */
+        if (cx_process_ended_on(w->coordinator.host, w->coordinator.pid))
+            w->coordinator.pid = 0;
+    }
     if (!rc && type == CX_MSG_DROP)
         drop(w, *(const cx_msg_drop *)body);
     return rc;

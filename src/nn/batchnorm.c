@@ -1,7 +1,12 @@
 /* batchnorm over the channels (dimension 1) of [N,C] or [N,C,...], and groupnorm.
  * Train: statistics of the batch (biased variance), and
  *     running = (1 - momentum) running + momentum batch    (unbiased variance)
- * in place; eval: the running statistics. Sums over a channel are taken image by image. */
+ * in place; eval: the running statistics.
+ *
+ * Channels of many positions are gone over plane by plane, each read from memory once for
+ * mean and variance; planes shorter than some vectors side by side, as columns of [N][C
+ * positions], with the channels' numbers spread over them. With relu behind it (cx_call.
+ * relu), backward computes the sign of the result once more from x. */
 #include "nn/ops.h"
 #include "nn/simd.h"
 
@@ -9,6 +14,26 @@
 
 enum { EPS, MOMENTUM };
 enum { X, W, B, MEAN, VAR };
+enum { NARROW = 4 * CX_VEC_BYTES / sizeof(cx_real) };
+
+/* --- numbers of a channel, and where they lie in `temp` --- */
+
+typedef struct {
+    int n, c, p; /* images, channels, positions */
+    int columns; /* 0: planes; else c * p */
+    bool relu;
+    const cx_real *x;
+    cx_real *mean, *rstd; /* [c], saved */
+    /* [c], or [columns] once spread: y = (x - shift) * a + b, dx = a (dy - sum - (x -
+     * shift) dot) */
+    cx_real *shift, *a, *b, *sum, *dot;
+} norm;
+enum { ROWS_OF_TEMP = 5 };
+
+static size_t wide(const cx_shape *x) {
+    size_t p = cx_shape_size(x) / ((size_t)x->dim[0] * (size_t)x->dim[1]);
+    return (size_t)x->dim[1] * (p < NARROW ? p : 1);
+}
 
 int cx_batchnorm_shape(cx_call *c, cx_error *err) {
     const cx_shape *x = &c->in[X].shape;
@@ -18,53 +43,110 @@ int cx_batchnorm_shape(cx_call *c, cx_error *err) {
         if (c->in[k].ref >= 0 && (c->in[k].shape.rank != 1 || c->in[k].shape.dim[0] != x->dim[1]))
             return cx_op_fault(c, err, "%s must be [%d]", c->op->inputs[k].name, x->dim[1]);
     c->save_size = 2 * (size_t)x->dim[1]; /* mean, 1/deviation */
-    c->temp_size = 4 * (size_t)x->dim[1];
+    c->temp_size = ROWS_OF_TEMP * wide(x);
     return cx_shape_same(c, err);
 }
 
-typedef struct {
-    int n, c, p; /* images, channels, positions */
-    const cx_real *x;
-    cx_real *mean, *rstd;
-} norm;
-
 static norm read_norm(const cx_call *c) {
     const cx_shape *x = &c->in[X].shape;
-    return (norm){.n = x->dim[0],
-                  .c = x->dim[1],
-                  .p = c->in[X].size / (x->dim[0] * x->dim[1]),
-                  .x = c->in[X].value,
-                  .mean = c->save,
-                  .rstd = c->save + x->dim[1]};
+    size_t row = wide(x);
+    norm g = {.n = x->dim[0],
+              .c = x->dim[1],
+              .p = c->in[X].size / (x->dim[0] * x->dim[1]),
+              .relu = c->relu,
+              .x = c->in[X].value,
+              .mean = c->save,
+              .rstd = c->save + x->dim[1],
+              .shift = c->temp,
+              .a = c->temp + row,
+              .b = c->temp + 2 * row,
+              .sum = c->temp + 3 * row,
+              .dot = c->temp + 4 * row};
+    g.columns = g.p < NARROW ? g.c * g.p : 0;
+    return g;
 }
 
-/* out[c] = sum of x, or of (x - shift[c])^2 with shift, over images and positions */
-static void channel_sums(const norm *g, const cx_real *shift, cx_real *out) {
-    cx_zero(out, (size_t)g->c);
-    const cx_real *x = g->x;
+/* [c] -> [c][p] in place */
+static void spread(const norm *g, cx_real *v) {
+    for (int k = g->c - 1; g->columns && k >= 0; k--) {
+        cx_real x = v[k];
+        for (int i = 0; i < g->p; i++)
+            v[k * g->p + i] = x;
+    }
+}
+
+/* [c][p] -> [c], sums, in place */
+static void gather(const norm *g, cx_real *v) {
+    for (int k = 0; g->columns && k < g->c; k++) {
+        cx_real s = 0;
+        for (int i = 0; i < g->p; i++)
+            s += v[k * g->p + i];
+        v[k] = s;
+    }
+}
+
+/* a, b and shift from mean, rstd and the parameters */
+static void make_affine(const cx_call *c, const norm *g) {
+    const cx_real *w = c->in[W].value, *b = c->in[B].value;
+    for (int k = 0; k < g->c; k++) {
+        g->shift[k] = g->mean[k];
+        g->a[k] = g->rstd[k] * (w ? w[k] : 1);
+        g->b[k] = b ? b[k] : 0;
+    }
+    spread(g, g->shift);
+    spread(g, g->a);
+    spread(g, g->b);
+}
+
+/* --- forward --- */
+
+/* mean[c] and var[c] = sum of (x - mean)^2, by columns: x is small */
+static void column_moments(const norm *g, cx_real *var) {
+    cx_real *restrict s = g->sum, *restrict m = g->shift;
+    cx_real count = (cx_real)g->n * (cx_real)g->p;
+    cx_zero(s, (size_t)g->columns);
     for (int n = 0; n < g->n; n++) {
-        if (g->p == 1) {
-            if (shift)
-                for (int k = 0; k < g->c; k++)
-                    out[k] += (x[k] - shift[k]) * (x[k] - shift[k]);
-            else
-                for (int k = 0; k < g->c; k++)
-                    out[k] += x[k];
-            x += g->c;
-            continue;
+        const cx_real *restrict x = g->x + (size_t)n * (size_t)g->columns;
+        for (int i = 0; i < g->columns; i++)
+            s[i] += x[i];
+    }
+    gather(g, s);
+    for (int k = 0; k < g->c; k++)
+        m[k] = g->mean[k] = s[k] / count;
+    spread(g, m);
+    cx_zero(s, (size_t)g->columns);
+    for (int n = 0; n < g->n; n++) {
+        const cx_real *restrict x = g->x + (size_t)n * (size_t)g->columns;
+        for (int i = 0; i < g->columns; i++)
+            s[i] += (x[i] - m[i]) * (x[i] - m[i]);
+    }
+    gather(g, s);
+    for (int k = 0; k < g->c; k++)
+        var[k] = s[k];
+}
+
+/* The same, planes merged one after the other (Chan, Golub and LeVeque 1979). */
+static void plane_moments(const norm *g, cx_real *var) {
+    const cx_real *x = g->x;
+    cx_zero(g->mean, (size_t)g->c);
+    cx_zero(var, (size_t)g->c);
+    for (int n = 0; n < g->n; n++) {
+        cx_real seen = (cx_real)n, weight = (cx_real)g->p * seen / (seen + 1);
+        for (int k = 0; k < g->c; k++, x += g->p) {
+            cx_real m = cx_sum(x, g->p) / (cx_real)g->p, d = m - g->mean[k];
+            g->mean[k] += d / (seen + 1);
+            var[k] += cx_sum_squares(x, m, g->p) + d * d * weight;
         }
-        for (int k = 0; k < g->c; k++, x += g->p)
-            out[k] += shift ? cx_sum_squares(x, shift[k], g->p) : cx_sum(x, g->p);
     }
 }
 
 static void batch_statistics(cx_call *c, const norm *g) {
-    cx_real count = (cx_real)g->n * (cx_real)g->p, *var = c->temp;
+    cx_real count = (cx_real)g->n * (cx_real)g->p, *var = g->dot;
     cx_real momentum = (cx_real)c->attr[MOMENTUM];
-    channel_sums(g, NULL, g->mean);
-    for (int k = 0; k < g->c; k++)
-        g->mean[k] /= count;
-    channel_sums(g, g->mean, var);
+    if (g->columns)
+        column_moments(g, var);
+    else
+        plane_moments(g, var);
     cx_real *rm = c->in[MEAN].value, *rv = c->in[VAR].value;
     for (int k = 0; k < g->c; k++) {
         cx_real v = var[k] / count;
@@ -74,10 +156,41 @@ static void batch_statistics(cx_call *c, const norm *g) {
     }
 }
 
+static inline cx_real affine(cx_real x, cx_real shift, cx_real a, cx_real b) {
+    return (x - shift) * a + b;
+}
+
+static void normalize_columns(const norm *g, cx_real *y) {
+    const cx_real *restrict m = g->shift, *restrict a = g->a, *restrict b = g->b;
+    for (int n = 0; n < g->n; n++) {
+        const cx_real *restrict x = g->x + (size_t)n * (size_t)g->columns;
+        cx_real *restrict to = y + (size_t)n * (size_t)g->columns;
+        if (g->relu)
+            for (int i = 0; i < g->columns; i++) {
+                cx_real v = affine(x[i], m[i], a[i], b[i]);
+                to[i] = v < 0 ? 0 : v;
+            }
+        else
+            for (int i = 0; i < g->columns; i++)
+                to[i] = affine(x[i], m[i], a[i], b[i]);
+    }
+}
+
+static void normalize_plane(const norm *g, int k, const cx_real *restrict x, cx_real *restrict y) {
+    cx_real m = g->shift[k], a = g->a[k], b = g->b[k];
+    if (g->relu)
+        for (int i = 0; i < g->p; i++) {
+            cx_real v = affine(x[i], m, a, b);
+            y[i] = v < 0 ? 0 : v;
+        }
+    else
+        for (int i = 0; i < g->p; i++)
+            y[i] = affine(x[i], m, a, b);
+}
+
 void cx_batchnorm_forward(cx_call *c, cx_rng *rng) {
     (void)rng;
     norm g = read_norm(c);
-    const cx_real *w = c->in[W].value, *b = c->in[B].value;
     if (c->mode == CX_TRAIN)
         batch_statistics(c, &g);
     else
@@ -85,80 +198,124 @@ void cx_batchnorm_forward(cx_call *c, cx_rng *rng) {
             g.mean[k] = c->in[MEAN].value[k];
             g.rstd[k] = 1 / CX_REAL(sqrt)(c->in[VAR].value[k] + (cx_real)c->attr[EPS]);
         }
-    cx_real *a = c->temp;
-    for (int k = 0; k < g.c; k++)
-        a[k] = g.rstd[k] * (w ? w[k] : 1);
-    const cx_real *x = g.x;
-    cx_real *y = c->out[0].value;
-    for (int n = 0; n < g.n; n++) {
-        for (int k = 0; g.p == 1 && k < g.c; k++)
-            y[k] = (x[k] - g.mean[k]) * a[k] + (b ? b[k] : 0);
-        for (int k = 0; g.p > 1 && k < g.c; k++) {
-            const cx_real *restrict xk = x + (size_t)k * (size_t)g.p;
-            cx_real *restrict yk = y + (size_t)k * (size_t)g.p;
-            cx_real ak = a[k], mk = g.mean[k], bk = b ? b[k] : 0;
-            for (int i = 0; i < g.p; i++)
-                yk[i] = (xk[i] - mk) * ak + bk;
+    make_affine(c, &g);
+    if (g.columns) {
+        normalize_columns(&g, c->out[0].value);
+        return;
+    }
+    for (size_t i = 0, at = 0; i < (size_t)g.n * (size_t)g.c; i++, at += (size_t)g.p)
+        normalize_plane(&g, (int)(i % (size_t)g.c), g.x + at, c->out[0].value + at);
+}
+
+/* --- backward --- */
+
+/* what relu lets through */
+static inline cx_real through(const norm *g, cx_real dy, cx_real x, cx_real shift, cx_real a,
+                              cx_real b) {
+    return g->relu && affine(x, shift, a, b) <= 0 ? 0 : dy;
+}
+
+/* sum[c] = sum dy, dot[c] = sum dy (x - mean), by columns */
+static void column_sums(const norm *g, const cx_real *dy) {
+    const cx_real *restrict m = g->shift, *restrict a = g->a, *restrict b = g->b;
+    cx_real *restrict sum = g->sum, *restrict dot = g->dot;
+    cx_zero(sum, (size_t)g->columns);
+    cx_zero(dot, (size_t)g->columns);
+    for (int n = 0; n < g->n; n++) {
+        const cx_real *restrict x = g->x + (size_t)n * (size_t)g->columns;
+        const cx_real *restrict d = dy + (size_t)n * (size_t)g->columns;
+        for (int i = 0; i < g->columns; i++) {
+            cx_real v = through(g, d[i], x[i], m[i], a[i], b[i]);
+            sum[i] += v;
+            dot[i] += v * (x[i] - m[i]);
         }
-        x += (size_t)g.c * (size_t)g.p;
-        y += (size_t)g.c * (size_t)g.p;
+    }
+    gather(g, sum);
+    gather(g, dot);
+}
+
+/* the same of one plane, added up */
+static void plane_sums(const norm *g, int k, const cx_real *x, const cx_real *dy) {
+    cx_real m = g->shift[k], a = g->a[k], b = g->b[k], s = 0, t = 0;
+    cx_vec mv = cx_vset(m), av = cx_vset(a), bv = cx_vset(b), zero = {0}, sv = zero, tv = zero;
+    int i = 0;
+    for (; i + CX_LANES <= g->p; i += CX_LANES) {
+        cx_vec d = cx_vload(dy + i), off = cx_vload(x + i) - mv;
+        if (g->relu)
+            d = CX_VPICK(off * av + bv <= zero, zero, d);
+        sv += d;
+        tv = CX_VFMA(d, off, tv);
+    }
+    for (; i < g->p; i++) {
+        cx_real d = through(g, dy[i], x[i], m, a, b);
+        s += d;
+        t += d * (x[i] - m);
+    }
+    g->sum[k] += cx_vsum(sv) + s;
+    g->dot[k] += cx_vsum(tv) + t;
+}
+
+static void gradient_sums(const norm *g, const cx_real *dy) {
+    if (g->columns) {
+        column_sums(g, dy);
+        return;
+    }
+    cx_zero(g->sum, (size_t)g->c);
+    cx_zero(g->dot, (size_t)g->c);
+    for (size_t i = 0, at = 0; i < (size_t)g->n * (size_t)g->c; i++, at += (size_t)g->p)
+        plane_sums(g, (int)(i % (size_t)g->c), g->x + at, dy + at);
+}
+
+static void columns_backward(const norm *g, const cx_real *dy, cx_real *dx, bool add) {
+    const cx_real *restrict m = g->shift, *restrict a = g->a, *restrict b = g->b;
+    const cx_real *restrict sum = g->sum, *restrict dot = g->dot;
+    for (int n = 0; n < g->n; n++) {
+        const cx_real *restrict x = g->x + (size_t)n * (size_t)g->columns;
+        const cx_real *restrict d = dy + (size_t)n * (size_t)g->columns;
+        cx_real *restrict to = dx + (size_t)n * (size_t)g->columns;
+        for (int i = 0; i < g->columns; i++) {
+            cx_real v = through(g, d[i], x[i], m[i], a[i], b[i]);
+            to[i] = (add ? to[i] : 0) + a[i] * (v - sum[i] - (x[i] - m[i]) * dot[i]);
+        }
     }
 }
 
-/* sum[c] = sum dy, dot[c] = sum dy xhat */
-static void gradient_sums(const norm *g, const cx_real *dy, cx_real *sum, cx_real *dot) {
-    cx_zero(sum, (size_t)g->c);
-    cx_zero(dot, (size_t)g->c);
-    const cx_real *x = g->x;
-    for (int n = 0; n < g->n; n++) {
-        for (int k = 0; g->p == 1 && k < g->c; k++) {
-            sum[k] += dy[k];
-            dot[k] += dy[k] * (x[k] - g->mean[k]);
-        }
-        for (int k = 0; g->p > 1 && k < g->c; k++) {
-            const cx_real *xk = x + (size_t)k * (size_t)g->p, *dk = dy + (size_t)k * (size_t)g->p;
-            sum[k] += cx_sum(dk, g->p);
-            dot[k] += cx_dot_shifted(dk, xk, g->mean[k], g->p);
-        }
-        x += (size_t)g->c * (size_t)g->p;
-        dy += (size_t)g->c * (size_t)g->p;
+static void plane_backward(const norm *g, int k, const cx_real *restrict x,
+                           const cx_real *restrict dy, cx_real *restrict dx, bool add) {
+    cx_real m = g->shift[k], a = g->a[k], b = g->b[k], sum = g->sum[k], dot = g->dot[k];
+    for (int i = 0; i < g->p; i++) {
+        cx_real v = through(g, dy[i], x[i], m, a, b);
+        dx[i] = (add ? dx[i] : 0) + a * (v - sum - (x[i] - m) * dot);
     }
-    for (int k = 0; k < g->c; k++)
-        dot[k] *= g->rstd[k];
 }
 
 void cx_batchnorm_backward(cx_call *c) {
     norm g = read_norm(c);
-    cx_real *sum = c->temp, *dot = sum + g.c, count = (cx_real)g.n * (cx_real)g.p;
-    const cx_real *w = c->in[W].value, *dy = c->out[0].grad, *x = g.x;
+    cx_real count = (cx_real)g.n * (cx_real)g.p, *dx = c->in[X].grad;
+    const cx_real *dy = c->out[0].grad;
     bool train = c->mode == CX_TRAIN, add = c->in[X].add;
-    gradient_sums(&g, dy, sum, dot);
+    make_affine(c, &g);
+    gradient_sums(&g, dy);
+    for (int k = 0; k < g.c; k++)
+        g.dot[k] *= g.rstd[k];
     if (c->in[W].grad)
-        cx_give(c->in[W].grad, dot, g.c, c->in[W].add);
+        cx_give(c->in[W].grad, g.dot, g.c, c->in[W].add);
     if (c->in[B].grad)
-        cx_give(c->in[B].grad, sum, g.c, c->in[B].add);
-    cx_real *dx = c->in[X].grad, *a = dot + g.c;
+        cx_give(c->in[B].grad, g.sum, g.c, c->in[B].add);
     if (!dx)
         return;
-    for (int k = 0; k < g.c; k++) { /* dx = a (dy - sum - (x - mean) dot) */
-        a[k] = g.rstd[k] * (w ? w[k] : 1);
-        sum[k] = train ? sum[k] / count : 0;
-        dot[k] = train ? dot[k] * g.rstd[k] / count : 0;
+    for (int k = 0; k < g.c; k++) {
+        g.sum[k] = train ? g.sum[k] / count : 0;
+        g.dot[k] = train ? g.dot[k] * g.rstd[k] / count : 0;
     }
-    for (int n = 0; n < g.n; n++) {
-        for (int k = 0; g.p == 1 && k < g.c; k++)
-            dx[k] = (add ? dx[k] : 0) + a[k] * (dy[k] - sum[k] - (x[k] - g.mean[k]) * dot[k]);
-        for (int k = 0; g.p > 1 && k < g.c; k++) {
-            size_t at = (size_t)k * (size_t)g.p;
-            const cx_real *restrict xk = x + at, *restrict dk = dy + at;
-            cx_real *restrict to = dx + at, ak = a[k], sk = sum[k], mk = g.mean[k], tk = dot[k];
-            for (int i = 0; i < g.p; i++)
-                to[i] = (add ? to[i] : 0) + ak * (dk[i] - sk - (xk[i] - mk) * tk);
-        }
-        x += (size_t)g.c * (size_t)g.p;
-        dy += (size_t)g.c * (size_t)g.p;
-        dx += (size_t)g.c * (size_t)g.p;
+    spread(&g, g.sum);
+    spread(&g, g.dot);
+    if (g.columns) {
+        columns_backward(&g, dy, dx, add);
+        return;
     }
+    for (size_t i = 0, at = 0; i < (size_t)g.n * (size_t)g.c; i++, at += (size_t)g.p)
+        plane_backward(&g, (int)(i % (size_t)g.c), g.x + at, dy + at, dx + at, add);
 }
 
 /* --- groupnorm: each image's channels in `groups` groups, normalized over a group --- */

@@ -1,8 +1,8 @@
 /* 2-d cross-correlation, NCHW: x [N,C,H,W], w [out, C/groups, kh, kw], b [out].
- * The plain way, below: each image is unfolded into columns [C/groups kh kw][positions]
- * that stay in cache, followed by one matrix product per group. Faster ones: blocks of
- * images (nn/conv_lanes.h), and at stride 1 the images that do not fill a block without
- * unfolding (nn/conv_direct.c). */
+ * The plain way, below, and the one of the level without vectors: each image is unfolded into
+ * columns [C/groups kh kw][positions] that stay in cache, followed by one matrix product per group.
+ * Faster ones: blocks of images (nn/conv_lanes.h), and at stride 1 the images that do not fill a
+ * block without unfolding (nn/conv_direct.c). */
 #include "nn/conv.h"
 #include "nn/simd.h"
 
@@ -33,11 +33,14 @@ cx_conv cx_conv_read(const cx_call *c) {
     g.k = g.gc * g.kh * g.kw;
     g.p = g.oh * g.ow;
     g.unfolded = g.kh == 1 && g.kw == 1 && g.stride == 1 && g.padding == 0;
+    if (CX_LANES == 1) /* the level that defines the others */
+        return g;
     g.direct = g.stride == 1 && !g.unfolded && g.padding <= g.dilation * (g.kh - 1) &&
                g.padding <= g.dilation * (g.kw - 1);
     /* a block of images that is at least half full is as fast as its images one by one */
     if (g.kh * g.kw > 1 && cx_conv_lanes_fit(&g))
         g.lanes = g.n % CX_LANES > CX_LANES / 2 ? g.n : g.n - g.n % CX_LANES;
+    g.winograd = g.lanes && cx_conv_winograd_fits(&g);
     return g;
 }
 
@@ -64,6 +67,8 @@ int cx_conv2d_shape(cx_call *c, cx_error *err) {
     if (g.lanes < g.n)
         rest = g.direct ? cx_conv_direct_temp(&g) : 2 * (size_t)g.k * (size_t)g.p;
     c->temp_size = many > rest ? many : rest;
+    size_t tiles = g.winograd ? cx_conv_winograd_temp(&g) : 0;
+    c->temp_size = tiles > c->temp_size ? tiles : c->temp_size;
     c->flops = 2.0 * g.n * g.out * (double)g.k * g.p;
     return CX_OK;
 }
@@ -152,7 +157,9 @@ static void unfolded_forward(cx_call *c, const cx_conv *g) {
 void cx_conv2d_forward(cx_call *c, cx_rng *rng) {
     (void)rng;
     cx_conv g = cx_conv_read(c);
-    if (g.lanes)
+    if (g.winograd)
+        cx_conv_winograd_forward(c, &g);
+    else if (g.lanes)
         cx_conv_lanes_forward(c, &g);
     if (g.direct && g.lanes < g.n)
         cx_conv_direct_forward(c, &g);
@@ -160,10 +167,12 @@ void cx_conv2d_forward(cx_call *c, cx_rng *rng) {
         unfolded_forward(c, &g);
 }
 
-static void bias_backward(const cx_conv *g, const cx_real *dy, cx_real *db, bool add) {
+/* of the images from `first` on; db holds something already where add */
+static void bias_backward(const cx_conv *g, int first, const cx_real *dy, cx_real *db, bool add) {
     if (!add)
         cx_zero(db, (size_t)g->out);
-    for (int n = 0; n < g->n; n++)
+    dy += (size_t)first * (size_t)g->out * (size_t)g->p;
+    for (int n = first; n < g->n; n++)
         for (int o = 0; o < g->out; o++, dy += g->p)
             db[o] += cx_total(dy, g->p);
 }
@@ -201,11 +210,14 @@ static void unfolded_backward(cx_call *c, const cx_conv *g) {
 
 void cx_conv2d_backward(cx_call *c) {
     cx_conv g = cx_conv_read(c);
+    bool with_w = g.lanes && c->in[W].grad; /* the bias on the way to dw */
     if (c->in[B].grad)
-        bias_backward(&g, c->out[0].grad, c->in[B].grad, c->in[B].add);
-    if (g.lanes && c->in[X].grad)
+        bias_backward(&g, with_w ? g.lanes : 0, c->out[0].grad, c->in[B].grad, c->in[B].add);
+    if (g.winograd && c->in[X].grad)
+        cx_conv_winograd_input_gradient(c, &g);
+    else if (g.lanes && c->in[X].grad)
         cx_conv_lanes_input_gradient(c, &g);
-    if (g.lanes && c->in[W].grad)
+    if (with_w)
         cx_conv_lanes_weight_gradient(c, &g);
     if (g.direct && g.lanes < g.n)
         cx_conv_direct_backward(c, &g);

@@ -56,8 +56,26 @@ KERNELS(8)
 #endif
 static void (*const kernels[CX_CONV_ROWS][CX_CONV_VECTORS])(const cx_conv_tile *) = {EACH};
 
-void cx_conv_multiply(const cx_conv_tile *t, int rows, int vectors) {
-    kernels[rows - 1][vectors - 1](t);
+void cx_conv_correlate(const cx_conv_grid *g, cx_conv_tile t, int out, ptrdiff_t c_channel) {
+    const cx_real *b = t.b, *a = t.a, *bias = t.bias;
+    cx_real *c = t.c;
+    t.b_step = g->in_col;
+    t.c_step = g->out_col;
+    t.c_row = c_channel;
+    for (int o = 0; o < out; o += CX_CONV_ROWS) {
+        int rows = out - o < CX_CONV_ROWS ? out - o : CX_CONV_ROWS;
+        t.a = a + o * t.a_row;
+        t.bias = bias ? bias + o : NULL;
+        for (int y = 0; y < g->rows; y++)
+            for (int x = 0, n; x < g->cols; x += n) {
+                int left = g->cols - x;
+                n = left < CX_CONV_VECTORS ? left : CX_CONV_VECTORS;
+                n = left == CX_CONV_VECTORS + 1 ? (left + 1) / 2 : n; /* 2 + 2, not 3 + 1 */
+                t.b = b + y * g->in_row + x * g->in_col;
+                t.c = c + o * c_channel + y * g->out_row + x * g->out_col;
+                kernels[rows - 1][n - 1](&t);
+            }
+    }
 }
 
 INLINE void dots(const cx_conv_dot *d, const int n_b) {

@@ -9,7 +9,7 @@
 
 enum { LANES = CX_VEC_BYTES / sizeof(cx_real) };
 enum {
-    STRIP = 1 << 19,    /* bytes of the strips that are worked on: they stay in the second level */
+    STRIP = 5 << 18,    /* bytes of the strips that are worked on: they stay in the second level */
     LARGEST = 1 << 22,  /* beyond it (of one row) the images are not for lanes */
     DOT_POSITIONS = 128 /* of CX_DOT_A rows of dy: they stay in the first level */
 };
@@ -102,40 +102,11 @@ size_t cx_conv_lanes_temp(const cx_conv *g) {
     strips f = cut(g, of_forward, g->oh, 1), d = cut(g, of_input_gradient, g->h, g->stride);
     size_t taps = (size_t)(g->kh * g->kw), kt = (size_t)g->go * taps;
     size_t forward = offset_room((size_t)g->k) + strips_size(&f);
-    size_t dx = offset_room(kt) + round_up((size_t)g->c * kt) + strips_size(&d);
+    size_t dx = offset_room(kt) + round_up((size_t)g->c * kt) + round_up(taps) + strips_size(&d);
     return forward > dx ? forward : dx;
 }
 
 /* --- sums of products --- */
-
-/* Positions of one result and where their inputs begin, in numbers. */
-typedef struct {
-    int rows, cols;
-    ptrdiff_t in_row, in_col, out_row, out_col;
-} grid;
-
-/* c[out][positions] = bias + a[out][k] * b[offset[k] + positions] */
-static void correlate(const grid *g, cx_conv_tile t, int out, ptrdiff_t c_channel) {
-    const cx_real *b = t.b, *a = t.a, *bias = t.bias;
-    cx_real *c = t.c;
-    t.b_step = g->in_col;
-    t.c_step = g->out_col;
-    t.c_row = c_channel;
-    for (int o = 0; o < out; o += CX_CONV_ROWS) {
-        int rows = out - o < CX_CONV_ROWS ? out - o : CX_CONV_ROWS;
-        t.a = a + o * t.a_row;
-        t.bias = bias ? bias + o : NULL;
-        for (int y = 0; y < g->rows; y++)
-            for (int x = 0, n; x < g->cols; x += n) {
-                int left = g->cols - x;
-                n = left < CX_CONV_VECTORS ? left : CX_CONV_VECTORS;
-                n = left == CX_CONV_VECTORS + 1 ? (left + 1) / 2 : n; /* 2 + 2, not 3 + 1 */
-                t.b = b + y * g->in_row + x * g->in_col;
-                t.c = c + o * c_channel + y * g->out_row + x * g->out_col;
-                cx_conv_multiply(&t, rows, n);
-            }
-    }
-}
 
 static void fill_offsets(const cx_conv *g, const cx_strip *in, ptrdiff_t *offset) {
     for (int c = 0; c < g->gc; c++)
@@ -160,23 +131,23 @@ void cx_conv_lanes_forward(cx_call *c, const cx_conv *g) {
             strips now = at_row(s, row, g->stride, 1);
             ptrdiff_t line = (ptrdiff_t)s.in.width * LANES, plane = line * s.in.rows;
             ptrdiff_t result = (ptrdiff_t)now.out.rows * g->ow * LANES;
-            grid gr = {.rows = now.out.rows,
-                       .cols = g->ow,
-                       .in_row = g->stride * line,
-                       .in_col = (ptrdiff_t)g->stride * LANES,
-                       .out_row = (ptrdiff_t)g->ow * LANES,
-                       .out_col = LANES};
+            cx_conv_grid gr = {.rows = now.out.rows,
+                               .cols = g->ow,
+                               .in_row = g->stride * line,
+                               .in_col = (ptrdiff_t)g->stride * LANES,
+                               .out_row = (ptrdiff_t)g->ow * LANES,
+                               .out_col = LANES};
             cx_strip_pack(&now.in, x + (size_t)n * (size_t)(g->c * g->h * g->w), end, images, in);
             for (int q = 0; q < g->groups; q++)
-                correlate(&gr,
-                          (cx_conv_tile){.a = w + (ptrdiff_t)(q * g->go) * g->k,
-                                         .a_row = g->k,
-                                         .k = g->k,
-                                         .bias = bias ? bias + q * g->go : NULL,
-                                         .b = in + q * g->gc * plane,
-                                         .offset = offset,
-                                         .c = out + q * g->go * result},
-                          g->go, result);
+                cx_conv_correlate(&gr,
+                                  (cx_conv_tile){.a = w + (ptrdiff_t)(q * g->go) * g->k,
+                                                 .a_row = g->k,
+                                                 .k = g->k,
+                                                 .bias = bias ? bias + q * g->go : NULL,
+                                                 .b = in + q * g->gc * plane,
+                                                 .offset = offset,
+                                                 .c = out + q * g->go * result},
+                                  g->go, result);
             cx_strip_unpack(&now.out, out, images,
                             c->out[0].value + (size_t)n * (size_t)(g->out * g->p), false);
         }
@@ -198,44 +169,51 @@ static int first_of(int f, int padding, int s) {
     return ((f - padding) % s + s) % s;
 }
 
-static phase make_phase(const cx_conv *g, const cx_strip *in, int fy, int fx, const cx_real *w,
-                        ptrdiff_t *offset, cx_real *wt) {
-    int s = g->stride, taps = g->kh * g->kw;
-    phase p = {.y = first_of(fy, g->padding, s), .x = first_of(fx, g->padding, s)};
-    for (int o = 0; o < g->go; o++)
-        for (int ky = 0; ky < g->kh; ky++)
-            for (int kx = 0; kx < g->kw; kx++) {
-                int y = p.y + g->padding - ky * g->dilation,
-                    x = p.x + g->padding - kx * g->dilation;
-                if (y % s || x % s)
-                    continue;
-                offset[p.k++] =
-                    (((ptrdiff_t)o * in->rows + y / s - in->first) * in->width + x / s + in->left) *
-                    LANES;
-            }
+/* The kernel's elements of a phase: tap[] (of kh * kw) and their offsets in one channel. */
+static int phase_taps(const cx_conv *g, const cx_strip *in, const phase *p, int *tap,
+                      ptrdiff_t *at) {
+    int s = g->stride, n = 0;
+    for (int ky = 0; ky < g->kh; ky++)
+        for (int kx = 0; kx < g->kw; kx++) {
+            int y = p->y + g->padding - ky * g->dilation, x = p->x + g->padding - kx * g->dilation;
+            if (y % s || x % s)
+                continue;
+            tap[n] = ky * g->kw + kx;
+            at[n++] = ((ptrdiff_t)(y / s - in->first) * in->width + x / s + in->left) * LANES;
+        }
+    return n;
+}
+
+/* Fills p, its offsets and its weights [c][k]; tap: room for kh * kw. */
+static void make_phase(const cx_conv *g, const cx_strip *in, const cx_real *w, ptrdiff_t *offset,
+                       cx_real *wt, int *tap, phase *p) {
+    int n = phase_taps(g, in, p, tap, offset);
+    ptrdiff_t plane = (ptrdiff_t)in->rows * in->width * LANES, taps = (ptrdiff_t)g->kh * g->kw;
+    p->k = g->go * n;
+    for (int o = 1; o < g->go; o++)
+        for (int i = 0; i < n; i++)
+            offset[o * n + i] = offset[i] + o * plane;
     for (int q = 0; q < g->groups; q++)
         for (int c = 0; c < g->gc; c++)
             for (int o = 0; o < g->go; o++) {
                 const cx_real *from = w + ((ptrdiff_t)(q * g->go + o) * g->gc + c) * taps;
-                for (int ky = 0; ky < g->kh; ky++)
-                    for (int kx = 0; kx < g->kw; kx++)
-                        if ((p.y + g->padding - ky * g->dilation) % s == 0 &&
-                            (p.x + g->padding - kx * g->dilation) % s == 0)
-                            *wt++ = from[ky * g->kw + kx];
+                for (int i = 0; i < n; i++)
+                    *wt++ = from[tap[i]];
             }
-    return p;
 }
 
 static int make_phases(const cx_conv *g, const cx_strip *in, const cx_real *w, ptrdiff_t *offset,
-                       cx_real *wt, phase *p) {
+                       cx_real *wt, int *tap, phase *p) {
     int n = 0;
     ptrdiff_t at = 0;
     size_t weight = 0;
     for (int fy = 0; fy < g->stride; fy++)
         for (int fx = 0; fx < g->stride; fx++) {
-            p[n] = make_phase(g, in, fy, fx, w, offset + at, wt + weight);
-            p[n].offset = at;
-            p[n].weight = weight;
+            p[n] = (phase){.y = first_of(fy, g->padding, g->stride),
+                           .x = first_of(fx, g->padding, g->stride),
+                           .offset = at,
+                           .weight = weight};
+            make_phase(g, in, w, offset + at, wt + weight, tap, &p[n]);
             at += p[n].k;
             weight += (size_t)g->c * (size_t)p[n].k;
             n++;
@@ -249,14 +227,14 @@ static void phase_gradient(const cx_conv *g, const strips *s, const phase *p,
     int stride = g->stride;
     ptrdiff_t plane = (ptrdiff_t)s->in.rows * s->in.width * LANES;
     ptrdiff_t result = (ptrdiff_t)s->out.rows * g->w * LANES;
-    grid gr = {.rows = (s->out.rows - p->y + stride - 1) / stride,
-               .cols = (g->w - p->x + stride - 1) / stride,
-               .in_row = (ptrdiff_t)s->in.width * LANES,
-               .in_col = LANES,
-               .out_row = (ptrdiff_t)stride * g->w * LANES,
-               .out_col = (ptrdiff_t)stride * LANES};
+    cx_conv_grid gr = {.rows = (s->out.rows - p->y + stride - 1) / stride,
+                       .cols = (g->w - p->x + stride - 1) / stride,
+                       .in_row = (ptrdiff_t)s->in.width * LANES,
+                       .in_col = LANES,
+                       .out_row = (ptrdiff_t)stride * g->w * LANES,
+                       .out_col = (ptrdiff_t)stride * LANES};
     for (int q = 0; q < g->groups; q++)
-        correlate(
+        cx_conv_correlate(
             &gr,
             (cx_conv_tile){.a = wt + p->weight + (ptrdiff_t)(q * g->gc) * p->k,
                            .a_row = p->k,
@@ -272,10 +250,12 @@ void cx_conv_lanes_input_gradient(cx_call *c, const cx_conv *g) {
     const cx_real *dy = c->out[0].grad, *end = dy + c->out[0].size;
     size_t kt = (size_t)(g->go * g->kh * g->kw);
     ptrdiff_t *offset = (ptrdiff_t *)(void *)c->temp;
-    cx_real *wt = c->temp + offset_room(kt), *in = wt + round_up((size_t)g->c * kt);
+    cx_real *wt = c->temp + offset_room(kt);
+    int *tap = (int *)(void *)(wt + round_up((size_t)g->c * kt));
+    cx_real *in = wt + round_up((size_t)g->c * kt) + round_up((size_t)(g->kh * g->kw));
     cx_real *out = in + cx_strip_size(&s.in);
     phase p[CX_CONV_STRIDE_MAX * CX_CONV_STRIDE_MAX];
-    int n_phases = make_phases(g, &s.in, c->in[CX_CONV_W].value, offset, wt, p);
+    int n_phases = make_phases(g, &s.in, c->in[CX_CONV_W].value, offset, wt, tap, p);
     cx_zero(in, cx_strip_size(&s.in));
     for (int n = 0; n < g->lanes; n += LANES) {
         int images = g->lanes - n < LANES ? g->lanes - n : LANES;
@@ -318,6 +298,21 @@ static void weight_products(const cx_conv *g, const strips *s, const cx_real *x,
     }
 }
 
+/* db += the sums over each channel of the packed dy */
+static void bias_sums(const cx_strip *dy, const cx_real *from, cx_real *db) {
+    ptrdiff_t n = (ptrdiff_t)dy->rows * dy->width;
+    for (int o = 0; o < dy->channels; o++) {
+        cx_vec s[4] = {{0}};
+        ptrdiff_t i = 0;
+        for (; i + 4 <= n; i += 4, from += 4 * LANES)
+            for (int k = 0; k < 4; k++)
+                s[k] += cx_vload(from + k * LANES);
+        for (; i < n; i++, from += LANES)
+            s[0] += cx_vload(from);
+        db[o] += cx_vsum((s[0] + s[1]) + (s[2] + s[3]));
+    }
+}
+
 void cx_conv_lanes_weight_gradient(cx_call *c, const cx_conv *g) {
     strips s = cut(g, of_forward, g->oh, 1);
     const cx_real *x = c->in[CX_CONV_X].value, *x_end = x + c->in[CX_CONV_X].size;
@@ -336,6 +331,8 @@ void cx_conv_lanes_weight_gradient(cx_call *c, const cx_conv *g) {
             ptrdiff_t result = (ptrdiff_t)now.out.rows * g->ow * LANES;
             cx_strip_pack(&now.in, x + (size_t)n * (size_t)(g->c * g->h * g->w), x_end, images, in);
             cx_strip_pack(&now.out, dy + (size_t)n * (size_t)(g->out * g->p), dy_end, images, out);
+            if (c->in[CX_CONV_B].grad)
+                bias_sums(&now.out, out, c->in[CX_CONV_B].grad);
             for (int y = 0; y < now.out.rows; y += most) {
                 int rows = now.out.rows - y < most ? now.out.rows - y : most;
                 for (int q = 0; q < g->groups; q++)

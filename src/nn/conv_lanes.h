@@ -37,8 +37,7 @@ void cx_strip_unpack(const cx_strip *s, const cx_real *from, int images, cx_real
 #define CX_CONV_ROWS (CX_VEC_BYTES == 64 ? 8 : 4)
 #define CX_CONV_VECTORS (CX_VEC_BYTES == 16 ? 2 : 3)
 /* c[i * c_row + v * c_step] = bias[i] + sum over p < k of a[i * a_row + p] * b[offset[p] +
- * v * b_step], a vector each, i < rows <= CX_CONV_ROWS, v < vectors <= CX_CONV_VECTORS;
- * bias may be NULL. */
+ * v * b_step], a vector each; bias may be NULL. */
 typedef struct {
     const cx_real *a, *b, *bias;
     const ptrdiff_t *offset;
@@ -46,7 +45,14 @@ typedef struct {
     ptrdiff_t a_row, b_step, c_row, c_step;
     int k;
 } cx_conv_tile;
-void cx_conv_multiply(const cx_conv_tile *t, int rows, int vectors);
+/* Positions of one result, and the steps between them in numbers. */
+typedef struct {
+    int rows, cols;
+    ptrdiff_t in_row, in_col, out_row, out_col;
+} cx_conv_grid;
+/* The tile at all positions for `out` rows of a, results at c_channel; the tile's steps
+ * (b_step, c_row, c_step) are set here. */
+void cx_conv_correlate(const cx_conv_grid *g, cx_conv_tile t, int out, ptrdiff_t c_channel);
 
 /* Sums of products of whole vectors over a grid of positions: c[i * c_row + j] (+)= the
  * sum over y < rows, x < cols and the lanes of a[i][y * a_line + x * CX_LANES] *

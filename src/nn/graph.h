@@ -89,9 +89,10 @@ cx_ref cx_graph_output(const cx_graph *g, cx_ref first, int k);
 /* The value of this array will be read (or must not be overwritten): without it, an
  * operator that is the array's only reader may put its result into the same memory
  * (activations do), after which cx_graph_value of both shows the result, and
- * cx_graph_grad of the first is NULL. An operator's second and further outputs (attention
- * weights, last states) have a gradient only where an operator reads them or this was
- * called. Before planning. */
+ * cx_graph_grad of the first is NULL; and a relu that only a pooling reads may be left to
+ * that, after which its value is its input and its gradient NULL. An operator's second and further
+ * outputs (attention weights, last states) have a gradient only where an operator reads them or
+ * this was called. Before planning. */
 void cx_graph_keep(cx_graph *g, cx_ref r);
 
 /* Numbers of the trainable parameters declared so far, without padding. Before planning,

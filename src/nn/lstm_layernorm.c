@@ -2,8 +2,9 @@
  *     a = LN(W_ih x; g1,b1) + LN(W_hh h; g2,b2)     over the whole gate vector of 4H
  *     i,f,g,o = split(a);  c' = s(f) c + s(i) tanh(g);  h' = s(o) tanh(LN(c'; g3,b3))
  * x [T,B,I]; y [T,B,H], final h and c [B,H]. h0, c0 absent: zero. The carried c' is not
- * normalized. W_ih x of all time steps is one product, and so are the gradients of
- * both matrices: only the step-to-step part is sequential. */
+ * normalized. Time goes in chunks, as in nn/recurrent.c: W_ih x of a chunk is one product,
+ * and so are its shares of the gradients of both matrices. */
+#include "nn/gemm.h"
 #include "nn/ops.h"
 #include "nn/simd.h"
 #include "nn/vmath.h"
@@ -13,8 +14,12 @@
 enum { X, H0, C0, W_IH, W_HH, G1, B1, G2, B2, G3, B3 };
 enum { Y, H, C };
 
+/* rows of a chunk's products */
+enum { CHUNK_ROWS = 256 };
+
 typedef struct {
     int T, B, I, H;
+    int chunk; /* time steps of a chunk */
     cx_real eps;
     /* kept from forward: normalized values, 1/deviation, gates, cell, tanh(LN(c)) */
     cx_real *xh1, *xh2, *xh3, *r1, *r2, *r3, *gate, *cell, *out;
@@ -28,6 +33,8 @@ static state layout(const cx_call *c) {
                .H = c->in[W_HH].shape.dim[1],
                .eps = (cx_real)c->attr[0]};
     size_t rows = (size_t)s.T * (size_t)s.B, h = (size_t)s.H;
+    s.chunk = (CHUNK_ROWS + s.B - 1) / s.B;
+    s.chunk = s.chunk < s.T ? s.chunk : s.T;
     cx_real *p = c->save;
     if (!p)
         return s;
@@ -41,6 +48,30 @@ static state layout(const cx_call *c) {
     s.r2 = p, p += rows;
     s.r3 = p;
     return s;
+}
+
+/* In c->temp: packed matrices, and for backward one chunk's gradients of the gates' sum and of
+ * W_hh h, and those of h and c. */
+typedef struct {
+    cx_real *w_ih, *w_hh;
+    cx_real *da, *dgh, *sum, *dh, *dc; /* [chunk,B,4H] twice, [4H], [B,H] twice */
+    size_t used;
+} scratch;
+
+static scratch layout_temp(const state *s, bool backward, cx_real *temp) {
+    size_t h = (size_t)s->H, step = (size_t)s->B * h, rows = (size_t)s->chunk * (size_t)s->B;
+    size_t ih = backward ? cx_packed_size(s->I, 4 * s->H) : cx_packed_size(4 * s->H, s->I);
+    size_t hh = backward ? cx_packed_size(s->H, 4 * s->H) : cx_packed_size(4 * s->H, s->H);
+    size_t size[] = {ih, hh, rows * 4 * h, rows * 4 * h, 4 * h, step, step};
+    cx_real **to[7], *unused;
+    scratch t = {0};
+    to[0] = &t.w_ih, to[1] = &t.w_hh, to[2] = &t.da, to[3] = &t.dgh;
+    to[4] = &t.sum, to[5] = &t.dh, to[6] = &t.dc;
+    for (int i = 0; i < (backward ? 7 : 2); i++) {
+        *(temp ? to[i] : &unused) = temp + (temp ? t.used : 0);
+        t.used += (size[i] + 15) / 16 * 16;
+    }
+    return t;
 }
 
 int cx_lstm_layernorm_shape(cx_call *c, cx_error *err) {
@@ -71,7 +102,9 @@ int cx_lstm_layernorm_shape(cx_call *c, cx_error *err) {
     c->out[H].shape = c->out[C].shape = CX_SHAPE(b, h);
     size_t n = (size_t)x->dim[0] * (size_t)b;
     c->save_size = n * (15 * (size_t)h + 3);
-    c->temp_size = 8 * n * (size_t)h + 2 * (size_t)b * (size_t)h;
+    state s = layout(c);
+    size_t forward = layout_temp(&s, false, NULL).used, backward = layout_temp(&s, true, NULL).used;
+    c->temp_size = forward > backward ? forward : backward;
     c->flops = 8.0 * (double)n * h * (x->dim[2] + h);
     return CX_OK;
 }
@@ -136,29 +169,39 @@ static void cell_forward(const cx_call *c, const state *s, size_t row,
     }
 }
 
+static void step_forward(cx_call *c, const state *s, const scratch *tmp, int t) {
+    int h = s->H;
+    size_t step = (size_t)s->B * (size_t)h, wide = 4 * (size_t)h;
+    const cx_real *h_prev = t ? c->out[Y].value + (size_t)(t - 1) * step : c->in[H0].value;
+    const cx_real *c_prev = t ? s->cell + (size_t)(t - 1) * step : c->in[C0].value;
+    cx_real *xh2 = s->xh2 + (size_t)t * 4 * step;
+    if (h_prev)
+        cx_gemm_packed(s->B, 4 * h, h, h_prev, h, tmp->w_hh, false, xh2, 4 * h);
+    else
+        cx_zero(xh2, 4 * step);
+    for (int b = 0; b < s->B; b++) {
+        size_t row = (size_t)t * (size_t)s->B + (size_t)b;
+        s->r1[row] = normalize(s->xh1 + row * wide, 4 * h, s->eps);
+        s->r2[row] = normalize(s->xh2 + row * wide, 4 * h, s->eps);
+        cell_forward(c, s, row, c_prev ? c_prev + (size_t)b * (size_t)h : NULL,
+                     c->out[Y].value + row * (size_t)h);
+    }
+}
+
 void cx_lstm_layernorm_forward(cx_call *c, cx_rng *rng) {
     (void)rng;
     state s = layout(c);
-    int rows = s.T * s.B, h = s.H;
+    scratch tmp = layout_temp(&s, false, c->temp);
+    int h = s.H;
     size_t step = (size_t)s.B * (size_t)h;
-    cx_gemm(false, true, rows, 4 * h, s.I, c->in[X].value, s.I, c->in[W_IH].value, s.I, 0, s.xh1,
-            4 * h);
-    for (int r = 0; r < rows; r++)
-        s.r1[r] = normalize(s.xh1 + (size_t)r * 4 * (size_t)h, 4 * h, s.eps);
+    cx_pack(true, 4 * h, s.I, c->in[W_IH].value, s.I, tmp.w_ih);
+    cx_pack(true, 4 * h, h, c->in[W_HH].value, h, tmp.w_hh);
     for (int t = 0; t < s.T; t++) {
-        const cx_real *h_prev = t ? c->out[Y].value + (size_t)(t - 1) * step : c->in[H0].value;
-        const cx_real *c_prev = t ? s.cell + (size_t)(t - 1) * step : c->in[C0].value;
-        cx_real *xh2 = s.xh2 + (size_t)t * 4 * step;
-        if (h_prev)
-            cx_gemm(false, true, s.B, 4 * h, h, h_prev, h, c->in[W_HH].value, h, 0, xh2, 4 * h);
-        else
-            cx_zero(xh2, 4 * step);
-        for (int b = 0; b < s.B; b++) {
-            size_t row = (size_t)t * (size_t)s.B + (size_t)b;
-            s.r2[row] = normalize(xh2 + (size_t)b * 4 * (size_t)h, 4 * h, s.eps);
-            cell_forward(c, &s, row, c_prev ? c_prev + (size_t)b * (size_t)h : NULL,
-                         c->out[Y].value + row * (size_t)h);
-        }
+        if (t % s.chunk == 0)
+            cx_gemm_packed((s.T - t < s.chunk ? s.T - t : s.chunk) * s.B, 4 * h, s.I,
+                           c->in[X].value + (size_t)t * (size_t)(s.B * s.I), s.I, tmp.w_ih, false,
+                           s.xh1 + (size_t)t * 4 * step, 4 * h);
+        step_forward(c, &s, &tmp, t);
     }
     cx_give(c->out[H].value, c->out[Y].value + (size_t)(s.T - 1) * step, (int)step, false);
     cx_give(c->out[C].value, s.cell + (size_t)(s.T - 1) * step, (int)step, false);
@@ -192,81 +235,117 @@ static void cell_backward(const cx_call *c, const state *s, size_t row,
     }
 }
 
-/* gradients of gain and bias of a normalization from all its rows */
-static void gain_backward(cx_slot *gain, cx_slot *bias, const cx_real *dy, const cx_real *xh,
-                          int rows, int n) {
-    if (bias->grad)
-        cx_rows_sum(bias->grad, dy, rows, n, bias->add);
-    if (!gain->grad)
+/* dg[n] (+)= sum over rows of dy xh */
+static void gain_gradient(cx_slot *gain, const cx_real *dy, const cx_real *xh, int rows, int n,
+                          bool first) {
+    cx_real *restrict dg = gain->grad;
+    if (!dg)
         return;
-    cx_real *dg = gain->grad;
-    if (!gain->add)
+    if (first && !gain->add)
         cx_zero(dg, (size_t)n);
     for (int r = 0; r < rows; r++, dy += n, xh += n)
         for (int i = 0; i < n; i++)
             dg[i] += dy[i] * xh[i];
 }
 
-static void matrix_backward(cx_call *c, const state *s, const cx_real *dgx, const cx_real *dgh) {
-    int rows = s->T * s->B, h = s->H, beta = c->in[W_HH].add;
+/* Both normalizations have the same gradient behind them. */
+static void gains_backward(cx_call *c, const state *s, const scratch *tmp, size_t row, int rows,
+                           bool first) {
+    int wide = 4 * s->H;
+    gain_gradient(&c->in[G1], tmp->da, s->xh1 + row * (size_t)wide, rows, wide, first);
+    gain_gradient(&c->in[G2], tmp->da, s->xh2 + row * (size_t)wide, rows, wide, first);
+    if (!c->in[B1].grad && !c->in[B2].grad)
+        return;
+    cx_rows_sum(tmp->sum, tmp->da, rows, wide, false);
+    for (int k = B1; k <= B2; k += B2 - B1)
+        if (c->in[k].grad)
+            cx_give(c->in[k].grad, tmp->sum, wide, c->in[k].add || !first);
+}
+
+/* dgx: of W_ih x, all rows of the chunk that begins with time step t */
+static void matrices_backward(cx_call *c, const state *s, const scratch *tmp, const cx_real *dgx,
+                              int t, int rows, bool first) {
+    int h = s->H;
+    size_t step = (size_t)s->B * (size_t)h, x_at = (size_t)t * (size_t)(s->B * s->I);
     if (c->in[W_IH].grad)
-        cx_gemm(true, false, 4 * h, s->I, rows, dgx, 4 * h, c->in[X].value, s->I, c->in[W_IH].add,
-                c->in[W_IH].grad, s->I);
+        cx_gemm(true, false, 4 * h, s->I, rows, dgx, 4 * h, c->in[X].value + x_at, s->I,
+                c->in[W_IH].add || !first, c->in[W_IH].grad, s->I);
     if (c->in[X].grad)
-        cx_gemm(false, false, rows, s->I, 4 * h, dgx, 4 * h, c->in[W_IH].value, s->I, c->in[X].add,
-                c->in[X].grad, s->I);
+        cx_gemm_packed(rows, s->I, 4 * h, dgx, 4 * h, tmp->w_ih, c->in[X].add, c->in[X].grad + x_at,
+                       s->I);
     cx_real *dw = c->in[W_HH].grad;
     if (!dw)
         return;
-    if (!beta)
+    if (first && !c->in[W_HH].add)
         cx_zero(dw, 4 * (size_t)h * (size_t)h);
-    if (c->in[H0].value)
-        cx_gemm(true, false, 4 * h, h, s->B, dgh, 4 * h, c->in[H0].value, h, 1, dw, h);
-    if (s->T > 1) /* the earlier states of steps 1.. are the outputs of steps 0.. */
-        cx_gemm(true, false, 4 * h, h, rows - s->B, dgh + (size_t)s->B * 4 * (size_t)h, 4 * h,
-                c->out[Y].value, h, 1, dw, h);
+    /* the earlier states of steps 1.. are the outputs of steps 0.. */
+    if (t > 0)
+        cx_gemm(true, false, 4 * h, h, rows, tmp->dgh, 4 * h,
+                c->out[Y].value + (size_t)(t - 1) * step, h, true, dw, h);
+    else if (c->in[H0].value)
+        cx_gemm(true, false, 4 * h, h, s->B, tmp->dgh, 4 * h, c->in[H0].value, h, true, dw, h);
+    if (t == 0 && rows > s->B)
+        cx_gemm(true, false, 4 * h, h, rows - s->B, tmp->dgh + 4 * step, 4 * h, c->out[Y].value, h,
+                true, dw, h);
+}
+
+static void chunk_backward(cx_call *c, const state *s, const scratch *tmp, int t, int steps) {
+    int rows = steps * s->B, h = s->H;
+    bool first = t + steps == s->T;
+    size_t row = (size_t)t * (size_t)s->B, wide = 4 * (size_t)h;
+    gains_backward(c, s, tmp, row, rows, first);
+    for (size_t r = 0; r < (size_t)rows; r++) /* da becomes the gradient of W_ih x */
+        normalize_backward(s->xh1 + (row + r) * wide, tmp->da + r * wide, c->in[G1].value,
+                           s->r1[row + r], 4 * h, tmp->da + r * wide);
+    matrices_backward(c, s, tmp, tmp->da, t, rows, first);
+}
+
+/* da, dgh: of this time step */
+static void step_backward(cx_call *c, const state *s, const scratch *tmp, int t, cx_real *da,
+                          cx_real *dgh) {
+    int h = s->H;
+    size_t step = (size_t)s->B * (size_t)h, wide = 4 * (size_t)h;
+    const cx_real *c_prev = t ? s->cell + (size_t)(t - 1) * step : c->in[C0].value;
+    if (c->out[Y].grad)
+        cx_give(tmp->dh, c->out[Y].grad + (size_t)t * step, (int)step, true);
+    for (size_t b = 0; b < (size_t)s->B; b++) {
+        size_t row = (size_t)t * (size_t)s->B + b, at = b * (size_t)h;
+        cell_backward(c, s, row, c_prev ? c_prev + at : NULL, tmp->dh + at, tmp->dc + at,
+                      da + b * wide);
+        normalize_backward(s->xh2 + row * wide, da + b * wide, c->in[G2].value, s->r2[row], 4 * h,
+                           dgh + b * wide);
+    }
+    if (t || c->in[H0].grad)
+        cx_gemm_packed(s->B, h, 4 * h, dgh, 4 * h, tmp->w_hh, false, tmp->dh, h);
 }
 
 void cx_lstm_layernorm_backward(cx_call *c) {
     state s = layout(c);
-    int rows = s.T * s.B, h = s.H;
-    size_t step = (size_t)s.B * (size_t)h, wide = 4 * (size_t)h;
-    cx_real *da = c->temp, *dgh = da + (size_t)rows * wide, *dh = dgh + (size_t)rows * wide;
-    cx_real *dc = dh + step;
+    scratch tmp = layout_temp(&s, true, c->temp);
+    int h = s.H;
+    size_t step = (size_t)s.B * (size_t)h;
+    cx_pack(false, h, 4 * h, c->in[W_HH].value, h, tmp.w_hh);
+    if (c->in[X].grad)
+        cx_pack(false, s.I, 4 * h, c->in[W_IH].value, s.I, tmp.w_ih);
     for (int k = G3; k <= B3; k++)
         if (c->in[k].grad && !c->in[k].add)
             cx_zero(c->in[k].grad, (size_t)h);
     if (c->out[H].grad)
-        cx_give(dh, c->out[H].grad, (int)step, false);
+        cx_give(tmp.dh, c->out[H].grad, (int)step, false);
     else
-        cx_zero(dh, step);
+        cx_zero(tmp.dh, step);
     if (c->out[C].grad)
-        cx_give(dc, c->out[C].grad, (int)step, false);
+        cx_give(tmp.dc, c->out[C].grad, (int)step, false);
     else
-        cx_zero(dc, step);
+        cx_zero(tmp.dc, step);
     for (int t = s.T - 1; t >= 0; t--) {
-        const cx_real *c_prev = t ? s.cell + (size_t)(t - 1) * step : c->in[C0].value;
-        if (c->out[Y].grad)
-            cx_give(dh, c->out[Y].grad + (size_t)t * step, (int)step, true);
-        for (int b = 0; b < s.B; b++) {
-            size_t row = (size_t)t * (size_t)s.B + (size_t)b, at = (size_t)b * (size_t)h;
-            cell_backward(c, &s, row, c_prev ? c_prev + at : NULL, dh + at, dc + at,
-                          da + row * wide);
-            normalize_backward(s.xh2 + row * wide, da + row * wide, c->in[G2].value, s.r2[row],
-                               4 * h, dgh + row * wide);
-        }
-        if (t || c->in[H0].grad)
-            cx_gemm(false, false, s.B, h, 4 * h, dgh + (size_t)t * 4 * step, 4 * h,
-                    c->in[W_HH].value, h, 0, dh, h);
+        size_t at = (size_t)(t % s.chunk) * 4 * step;
+        step_backward(c, &s, &tmp, t, tmp.da + at, tmp.dgh + at);
+        if (at == 0)
+            chunk_backward(c, &s, &tmp, t, s.T - t < s.chunk ? s.T - t : s.chunk);
     }
     if (c->in[H0].grad)
-        cx_give(c->in[H0].grad, dh, (int)step, c->in[H0].add);
+        cx_give(c->in[H0].grad, tmp.dh, (int)step, c->in[H0].add);
     if (c->in[C0].grad)
-        cx_give(c->in[C0].grad, dc, (int)step, c->in[C0].add);
-    gain_backward(&c->in[G1], &c->in[B1], da, s.xh1, rows, 4 * h);
-    gain_backward(&c->in[G2], &c->in[B2], da, s.xh2, rows, 4 * h);
-    for (int r = 0; r < rows; r++) /* da becomes the gradient of W_ih x */
-        normalize_backward(s.xh1 + (size_t)r * wide, da + (size_t)r * wide, c->in[G1].value,
-                           s.r1[r], 4 * h, da + (size_t)r * wide);
-    matrix_backward(c, &s, da, dgh);
+        cx_give(c->in[C0].grad, tmp.dc, (int)step, c->in[C0].add);
 }

@@ -70,6 +70,9 @@ typedef struct {
     bool in_place;
     bool reads_output; /* backward reads the value of an output */
     bool draws;        /* draws random numbers in train mode */
+    /* May this call compute the relu of its result, too (cx_call.relu)? NULL: never. */
+    bool (*takes_relu)(const cx_call *c);
+    bool relu_first; /* it is all the same whether relu comes before or after it */
 } cx_op;
 
 struct cx_call {
@@ -82,6 +85,8 @@ struct cx_call {
     cx_real *temp;               /* shared by all operators, valid within one call */
     double flops;                /* of the matrix products of one forward pass */
     cx_mode mode;                /* of the last forward pass */
+    bool relu; /* the result goes through relu; backward gets the gradient of that */
+    bool idle; /* a relu that another call computes */
 };
 
 /* The operators, with the kernels of cx_level_now(); ends with a row without a name. */
@@ -104,6 +109,10 @@ static inline int cx_last_dim(const cx_shape *s) {
 }
 /* out[0] has the shape of in[0]: the shape function of elementwise operators */
 int cx_shape_same(cx_call *c, cx_error *err);
+
+/* for cx_op.takes_relu */
+bool cx_takes_relu(const cx_call *c);
+bool cx_add_takes_relu(const cx_call *c);
 
 /* c[m,n] (+)= op(a) op(b), row-major, leading dimensions given. */
 void cx_gemm(bool ta, bool tb, int m, int n, int k, const cx_real *a, int lda, const cx_real *b,

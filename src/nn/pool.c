@@ -101,7 +101,8 @@ static void max_row(const cx_real *a, const cx_real *b, const cx_real *x_end, cx
     place_vec even, odd, low, high;
     lane_masks(&even, &odd, &low, &high);
     int j = 0;
-    for (; j < ow && x_end - (b + 2 * j) >= 2 * LANES && y_end - (y + j) >= LANES; j += LANES) {
+    for (; LANES > 1 && j < ow && x_end - (b + 2 * j) >= 2 * LANES && y_end - (y + j) >= LANES;
+         j += LANES) {
         cx_vec a0 = cx_vload(a + 2 * j), a1 = cx_vload(a + 2 * j + LANES);
         cx_vec b0 = cx_vload(b + 2 * j), b1 = cx_vload(b + 2 * j + LANES);
         cx_vec m = __builtin_shuffle(a0, a1, even), v = __builtin_shuffle(a0, a1, odd);
@@ -145,7 +146,8 @@ static void max_row_backward(const cx_real *dy, const place *at, cx_real *a, cx_
     lane_masks(&even, &odd, &low, &high);
     const cx_vec zero = {0};
     int j = 0;
-    for (; !add && j < ow && dx_end - (b + 2 * j) >= 2 * LANES && dy_end - (dy + j) >= LANES;
+    for (; LANES > 1 && !add && j < ow && dx_end - (b + 2 * j) >= 2 * LANES &&
+           dy_end - (dy + j) >= LANES;
          j += LANES) {
         cx_vec d = cx_vload(dy + j);
         place_vec p;
@@ -196,6 +198,14 @@ static void max_any(const window *g, const cx_real *x, cx_real *y, place *at) {
         }
 }
 
+/* relu of the maxima: what does not pass has no place */
+static void drop_negative(cx_real *restrict y, place *restrict at, int n) {
+    for (int i = 0; i < n; i++) {
+        at[i] = y[i] <= 0 ? -1 : at[i];
+        y[i] = y[i] < 0 ? 0 : y[i];
+    }
+}
+
 void cx_maxpool2d_forward(cx_call *c, cx_rng *rng) {
     (void)rng;
     window g = read_window(c);
@@ -205,10 +215,13 @@ void cx_maxpool2d_forward(cx_call *c, cx_rng *rng) {
     else
         for (size_t p = 0; p < (size_t)g.planes; p++)
             max_any(&g, c->in[0].value + p * in, c->out[0].value + p * out, places(c) + p * out);
+    if (c->relu)
+        drop_negative(c->out[0].value, places(c), c->out[0].size);
 }
 
 void cx_maxpool2d_backward(cx_call *c) {
     window g = read_window(c);
+
     size_t in = (size_t)(g.h * g.w), out = (size_t)(g.oh * g.ow);
     if (is_two_by_two(&g)) {
         max_two_backward(c, &g);
@@ -221,7 +234,8 @@ void cx_maxpool2d_backward(cx_call *c) {
         if (!c->in[0].add)
             cx_zero(dx, in);
         for (size_t i = 0; i < out; i++)
-            dx[at[i]] += dy[i];
+            if (at[i] >= 0)
+                dx[at[i]] += dy[i];
     }
 }
 

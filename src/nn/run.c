@@ -66,6 +66,38 @@ static void plan_in_place(cx_graph *g) {
     }
 }
 
+static cx_call *only_reader(cx_graph *g, cx_ref r) {
+    for (int i = 0; i < g->n_calls; i++)
+        for (int k = 0; k < CX_OP_INPUTS; k++)
+            if (g->calls[i].in[k].ref == r)
+                return &g->calls[i];
+    return NULL;
+}
+
+/* A relu that works in place costs a pass over memory each way. Where the operator before
+ * it, or a pooling after it, can do it on the way, it is left out: its input and its
+ * output are the same memory, values and gradients. */
+static void plan_relus(cx_graph *g) {
+    const cx_op *relu = cx_op_find("act_relu");
+    for (int i = 0; i < g->n_calls; i++) {
+        cx_call *c = &g->calls[i];
+        cx_array *x = &g->arrays[c->in[0].ref], *y = &g->arrays[c->out[0].ref];
+        if (c->op != relu || y->alias < 0)
+            continue;
+        cx_call *before = &g->calls[x->producer], *after = NULL;
+        if (x->alias < 0 && before->op->takes_relu && before->op->takes_relu(before)) {
+            before->relu = c->idle = true;
+            continue;
+        }
+        if (y->consumers == 1 && !y->kept)
+            after = only_reader(g, c->out[0].ref);
+        if (after && after->op->relu_first && after->op->takes_relu(after)) {
+            after->relu = c->idle = true;
+            y->overwritten = true; /* what it holds is not the relu's gradient */
+        }
+    }
+}
+
 /* What nobody reads is no way to the objective; but a first output may be the objective. */
 static bool is_idle(const cx_array *a) {
     return a->kind == CX_ARRAY_OUTPUT && a->output > 0 && a->consumers == 0 && !a->kept;
@@ -145,6 +177,8 @@ int cx_graph_plan(cx_graph *g, bool forward_only, cx_error *err) {
     if (rc == CX_OK)
         plan_in_place(g);
     if (rc == CX_OK)
+        plan_relus(g);
+    if (rc == CX_OK)
         rc = place(g, &bytes, false, err);
     if (rc == CX_OK)
         rc = cx_arena_init(&g->arena, bytes, err);
@@ -181,7 +215,8 @@ void cx_graph_forward(cx_graph *g, cx_mode mode, cx_rng *rng) {
     for (int i = 0; i < g->n_calls; i++) {
         cx_call *c = &g->calls[i];
         c->mode = mode;
-        c->op->forward(c, rng);
+        if (!c->idle)
+            c->op->forward(c, rng);
     }
 }
 
@@ -235,7 +270,7 @@ static void backward_from(cx_graph *g, cx_ref seed) {
                 g->run[c->in[k].ref].filled = true;
                 wanted = true;
             }
-        if (any && wanted)
+        if (any && wanted && !c->idle)
             c->op->backward(c);
     }
     end_backward(g);

@@ -21,18 +21,47 @@ int cx_add_shape(cx_call *c, cx_error *err) {
     return tail_of(c, err);
 }
 
+bool cx_takes_relu(const cx_call *c) {
+    (void)c;
+    return true;
+}
+
+bool cx_add_takes_relu(const cx_call *c) {
+    return c->in[0].size == c->in[1].size;
+}
+
 void cx_add_forward(cx_call *c, cx_rng *rng) {
     (void)rng;
     int n = c->in[1].size;
     for (int at = 0; at < c->in[0].size; at += n) {
         const cx_real *a = c->in[0].value + at, *b = c->in[1].value;
         cx_real *y = c->out[0].value + at;
-        for (int i = 0; i < n; i++)
-            y[i] = a[i] + b[i];
+        if (c->relu)
+            for (int i = 0; i < n; i++)
+                y[i] = a[i] + b[i] < 0 ? 0 : a[i] + b[i];
+        else
+            for (int i = 0; i < n; i++)
+                y[i] = a[i] + b[i];
     }
 }
 
+/* dx (+)= dy where y is positive */
+static void give_through_relu(const cx_slot *y, cx_real *dx, bool add) {
+    const cx_real *restrict v = y->value, *restrict dy = y->grad;
+    if (add)
+        for (int i = 0; i < y->size; i++)
+            dx[i] += v[i] <= 0 ? 0 : dy[i];
+    else
+        for (int i = 0; i < y->size; i++)
+            dx[i] = v[i] <= 0 ? 0 : dy[i];
+}
+
 void cx_add_backward(cx_call *c) {
+    for (int k = 0; k < 2 && c->relu; k++)
+        if (c->in[k].grad)
+            give_through_relu(&c->out[0], c->in[k].grad, c->in[k].add);
+    if (c->relu)
+        return;
     if (c->in[0].grad)
         cx_give(c->in[0].grad, c->out[0].grad, c->in[0].size, c->in[0].add);
     if (c->in[1].grad)

@@ -32,7 +32,6 @@ cx_transpose(cx_vec r[CX_VEC_BYTES / sizeof(cx_real)]) {
     enum { LANES = CX_VEC_BYTES / sizeof(cx_real) };
     static const cx_lane_number lows[4][16] = CX_LANE_ROWS(CX_LOW);
     static const cx_lane_number highs[4][16] = CX_LANE_ROWS(CX_HIGH);
-#pragma GCC unroll 4
     for (int s = 0; 1 << s < LANES; s++) {
         cx_lane_index low, high;
         memcpy(&low, lows[s], sizeof low);

@@ -9,7 +9,7 @@ train_words=(--set updates="$updates" --set workers.late_seconds=1 --set workers
 # 0.00 to 0.99
 fraction() { printf '0.%02d' $((RANDOM % 100)); }
 below() { echo $((RANDOM % $1)); }
-lines() { cat "$1" 2>/dev/null | wc -l; }
+lines() { wc -l 2>/dev/null <"$1" || echo 0; }
 now() { date +%s.%N; }
 since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.2f", b - a }'; }
 alive() { kill -0 "$1" 2>/dev/null; }
@@ -246,6 +246,7 @@ write_protected() {
         local cox=$work/coxswain tiny=$work/tiny.yaml
     fi
     local own=$cox
+    # shellcheck disable=SC2317 # called as $cox
     run_as() { "${as[@]}" "$own" "$@"; }
     cox=run_as
     begin
@@ -281,7 +282,7 @@ two_runs() {
     first=$pid
     sleep "$(fraction)"
     t=$(now)
-    "$cox" train "$tiny" "${train_words[@]}" --out "$dir" -j 2 ${1:-} >"$dir.second" 2>&1 </dev/null &
+    "$cox" train "$tiny" "${train_words[@]}" --out "$dir" -j 2 >"$dir.second" 2>&1 </dev/null &
     second=$!
     wait $first
     codes=$?

@@ -82,6 +82,7 @@ static const gradient_case gradient_cases[] = {
     {"lstm_layernorm", {N3(4, 3, 5), N2(3, 6), N2(3, 6), N2(24, 5), N2(24, 6), N1(24), N1(24), N1(24), N1(24), N1(6), N1(6)}, {{"eps", 1e-4}, LAST}, CX_TRAIN, {{0}}},
     {"lstm_layernorm", {N3(1, 1, 2), N2(1, 17), N2(1, 17), N2(68, 2), N2(68, 17), N1(68), N1(68), N1(68), N1(68), N1(17), N1(17)}, {LAST}, CX_TRAIN, {{0}}},
     {"lstm_layernorm", {N3(3, 2, 5), NONE, NONE, N2(12, 5), N2(12, 3), N1(12), N1(12), N1(12), N1(12), N1(3), N1(3)}, {{"eps", 0.1}, LAST}, CX_TRAIN, {{0}}},
+    {"lstm_layernorm", {N3(3, 130, 2), N2(130, 3), N2(130, 3), N2(12, 2), N2(12, 3), N1(12), N1(12), N1(12), N1(12), N1(3), N1(3)}, {{"eps", 0.1}, LAST}, CX_TRAIN, {{0}}}, /* two chunks of time */
     {"cross_entropy", {N2(6, 5), {'i', 1, {6}, 5}}, {LAST}, CX_TRAIN, {{0}}},
     {"cross_entropy", {N3(2, 3, 19), {'i', 2, {2, 3}, 19}}, {{"label_smoothing", 0.15}, {"ignore_index", 7}, LAST}, CX_TRAIN, {{7, 2, 18, 7, 0, 1}}},
     {"cross_entropy", {N1(5), {'i', 0, {0}, 5}}, {{"reduction", 1}, LAST}, CX_TRAIN, {{0}}},
@@ -101,6 +102,7 @@ static const gradient_case gradient_cases[] = {
     {"conv2d", {N4(3, 2, 4, 5), N4(3, 2, 5, 5), N1(3)}, {{"padding", 2}, LAST}, CX_TRAIN, {{0}}},
     {"conv2d", {N4(2, 2, 1, 1), N4(3, 2, 3, 3), N1(3)}, {{"padding", 1}, LAST}, CX_TRAIN, {{0}}},
     {"conv2d", {N4(5, 9, 14, 14), N4(19, 9, 3, 3), N1(19)}, {{"padding", 1}, LAST}, CX_TRAIN, {{0}}},
+    {"conv2d", {N4(3, 17, 5, 6), N4(18, 17, 3, 3), N1(18)}, {{"padding", 1}, LAST}, CX_TRAIN, {{0}}},
     {"maxpool2d", {D4(2, 2, 6, 4)}, {{"kernel", 2}, LAST}, CX_TRAIN, {{0}}},
     {"maxpool2d", {D4(1, 2, 5, 7)}, {{"kernel", 2}, {"stride", 2}, LAST}, CX_TRAIN, {{0}}},
     {"maxpool2d", {D4(2, 2, 7, 6)}, {{"kernel", 3}, {"stride", 2}, {"padding", 1}, LAST}, CX_TRAIN, {{0}}},

@@ -1,8 +1,10 @@
 /* Convolutions against their definition, sums written out in double precision: odd sizes,
- * batches around the number of lanes, every way of computing them. */
+ * batches around the number of lanes, every way of computing them, every level of the
+ * instruction set that the machine has. */
 #include "tests/test.h"
 
 #include "base/arena.h"
+#include "base/level.h"
 #include "nn/graph.h"
 #include <math.h>
 #include <string.h>
@@ -22,8 +24,14 @@ static const shape shapes[] = {
     {20, 9, 4, 13, 19, 3, 3, 1, 2, 1, 1, false},
     {16, 2, 1, 1, 3, 3, 3, 1, 1, 1, 1, true},
     {27, 4, 2, 5, 4, 3, 3, 1, 1, 1, 1, false},
-    {17, 64, 8, 8, 24, 3, 3, 1, 1, 1, 1, false},
+    {17, 8, 8, 8, 24, 3, 3, 1, 1, 1, 1, false},
     {16, 24, 33, 31, 8, 3, 3, 1, 1, 1, 1, false}, /* more than one strip */
+    /* channels enough for transforms of tiles, with edges that no tile meets */
+    {16, 16, 5, 6, 37, 3, 3, 1, 1, 1, 1, true},
+    {51, 29, 7, 7, 19, 3, 3, 1, 1, 1, 1, false}, /* blocks at once, the last not full */
+    {16, 25, 9, 4, 23, 3, 3, 1, 0, 1, 1, true},
+    {28, 33, 4, 11, 16, 3, 3, 1, 2, 1, 1, true},
+    {16, 18, 29, 26, 30, 3, 3, 1, 1, 1, 1, true}, /* strips */
     /* strides, of which some leave positions of x without any product */
     {16, 3, 32, 32, 16, 3, 3, 2, 1, 1, 1, false},
     {19, 16, 13, 11, 5, 3, 3, 2, 1, 1, 1, true},
@@ -128,9 +136,9 @@ static double difference(const float *got, const double *want, double factor, in
 
 /* Two runs of one graph: the second one's gradients add to the first one's, and that of x
  * has another consumer (x / 2), too. */
-static void check(const shape *s, cx_rng *rng) {
+static void check(const shape *s, const problem *given, cx_level level) {
     cx_error err;
-    problem p = make(s, rng);
+    const problem p = *given;
     const cx_attr attrs[] = {{"stride", s->stride},
                              {"padding", s->padding},
                              {"dilation", s->dilation},
@@ -164,8 +172,6 @@ static void check(const shape *s, cx_rng *rng) {
             dz[i] = run ? 2 : 0; /* of which x gets 1 */
         cx_graph_backward(g);
     }
-    for (int i = 0; i < p.nx; i++)
-        p.dx[i] += 1;
     double worst[] = {difference(cx_graph_value(g, y), p.y, 1, p.ny),
                       difference(cx_graph_grad(g, in[0]), p.dx, 1, p.nx),
                       difference(cx_graph_grad(g, in[1]), p.dw, 2, p.nw),
@@ -173,20 +179,31 @@ static void check(const shape *s, cx_rng *rng) {
     for (int i = 0; i < 4; i++)
         if (!(worst[i] < 2e-5))
             fail_msg("[%d,%d,%d,%d] with %d kernels %dx%d, stride %d, padding %d, dilation %d, "
-                     "groups %d: %s is off by %g",
+                     "groups %d, %s: %s is off by %g",
                      s->n, s->c, s->h, s->w, s->out, s->kh, s->kw, s->stride, s->padding,
-                     s->dilation, s->groups, (const char *[]){"y", "dx", "dw", "db"}[i], worst[i]);
+                     s->dilation, s->groups, cx_level_name(level),
+                     (const char *[]){"y", "dx", "dw", "db"}[i], worst[i]);
     free(block);
     free(grads);
     cx_graph_destroy(g);
-    unmake(&p);
 }
 
 static void test_definition(void **state) {
     (void)state;
     cx_rng rng = cx_rng_make(5, 0, CX_STREAM_TEST);
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        check(&shapes[i], &rng);
+    const cx_level start = cx_level_now();
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        problem p = make(&shapes[i], &rng);
+        for (int k = 0; k < p.nx; k++)
+            p.dx[k] += 1; /* the other consumer's */
+        for (int l = 0; l < CX_LEVEL_COUNT; l++)
+            if (cx_level_runs((cx_level)l)) {
+                cx_level_choose((cx_level)l);
+                check(&shapes[i], &p, (cx_level)l);
+            }
+        unmake(&p);
+    }
+    cx_level_choose(start);
 }
 
 int main(void) {

@@ -81,7 +81,8 @@ static void check_network(const cx_resnet *net) {
             size += fabs(grads[p->offset + i] * direction[i]);
         }
         double found = slope(g, &r, block + p->offset, direction, p->size);
-        assert_true(size > 0);
+        /* what bn2 adds in a bottleneck is a constant behind conv3, too, which bn3 takes away */
+        assert_true(size > 0 || (net->depth == 50 && strstr(p->name, "bn2.bias")));
         if (!(fabs(found - want) <= 1e-5 * size + 1e-8))
             fail_msg("depth %d, %s: %.12g by differences, %.12g by backward", net->depth, p->name,
                      found, want);
