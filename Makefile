@@ -5,6 +5,7 @@
 #   make test            packages, build, every test (under 15 minutes on 2 cores)
 #   make test-long       the longer checks
 #   make bench           the project's own measurements
+#   make scale           a run on 64 to 4,096 ranks in simulated time (needs SimGrid)
 #   make fuzz            libFuzzer over every parser (needs clang), FUZZ_SECONDS=60 each; FUZZ="idx bpe"
 #   make check-floors    proves that no folder includes one above it
 #   make format          clang-format over all sources
@@ -74,7 +75,8 @@ SAN_OBJ := $(LIB_SRC:%.c=$(BUILD)/san/%.o) $(RUN_SRC:%.c=$(BUILD)/san/%.o) \
 DBL_OBJ := $(DBL_SRC:%.c=$(BUILD)/double/%.o) $(TEST_LEVELS:%=$(BUILD)/double/kernels-%.o)
 
 # tests/fuzz: one fuzz_NAME.c per parser, and what they share; engine.c is libFuzzer's side
-FUZZ_SRC := $(filter-out tests/fuzz/test_% tests/fuzz/engine.c,$(sort $(wildcard tests/fuzz/*.c)))
+FUZZ_SRC := $(filter-out tests/fuzz/test_% tests/fuzz/engine.c,$(sort $(wildcard tests/fuzz/*.c))) \
+            cli/nodes.c cli/launch_news.c
 FUZZ     ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 60
 FUZZ_CC  ?= clang
@@ -85,7 +87,7 @@ FUZZ_OBJ := $(patsubst %.c,$(BUILD)/fuzz/o/%.o,$(LIB_SRC) $(RUN_SRC) $(filter-ou
 DBL_TESTS  := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/double_*.c)))
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/test_*.c)))
 
-.PHONY: all quickstart test test-unit test-program test-long bench fuzz packages packages-test check-floors check-format \
+.PHONY: all quickstart test test-unit test-program test-long bench scale fuzz packages packages-test check-floors check-format \
         format install clean
 all: $(BUILD)/coxswain $(BUILD)/libcoxswain.a $(BUILD)/libcoxswain.so
 
@@ -174,6 +176,29 @@ test-long: # without valgrind its test is skipped
 
 bench: all
 	@./bench/run
+
+# docs/scaling.md. The simulation is the coordinator, the workers' message side and the MPI
+# transport, compiled against SimGrid's MPI where they call it, and models of the rest
+SCALE_OBJ := $(patsubst %,$(BUILD)/o/%.o,$(addprefix coordinator/,coordinator assign crew watch dispatch queue \
+             checkpoint run_dir progress) workers/worker bench/scale/model_worker bench/scale/model_learner bench/scale/times_read)
+SMPI_OBJ  := $(patsubst %,$(BUILD)/smpi/%.o,src/wire/mpi src/base/clock bench/scale/sim)
+$(BUILD)/smpi/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  SMPI  $<"
+	@smpicc -include mpi.h $(filter-out -Wvla -Wpedantic,$(COMMON)) -O2 -g -fPIC -c $< -o $@
+$(BUILD)/scale/sim: $(SMPI_OBJ) $(SCALE_OBJ) $(BUILD)/libcoxswain.a
+	@mkdir -p $(@D)
+	@smpicc -o $@ $^ $(LIBS)
+$(BUILD)/scale/cost: $(BUILD)/o/bench/scale/cost.o $(BUILD)/o/bench/scale/hub.o $(SCALE_OBJ) $(BUILD)/libcoxswain.a
+	@mkdir -p $(@D)
+	@$(CC) -o $@ $^ $(LIBS)
+$(BUILD)/scale/times: $(BUILD)/o/bench/scale/times.o $(BUILD)/o/workers/inner_run.o $(BUILD)/libcoxswain.a
+	@mkdir -p $(@D)
+	@$(CC) -o $@ $^ $(LIBS)
+scale: $(BUILD)/scale/cost $(BUILD)/scale/times
+	@command -v smpicc >/dev/null || { echo "scale: SimGrid is not here (Debian: libsimgrid-dev)"; exit 1; }
+	@$(MAKE) --no-print-directory $(BUILD)/scale/sim
+	@./bench/scale/run
 
 # -w: the ordinary compiler is the one that warns. Kernels parse nothing: no coverage of them.
 FLAGS_fuzz = $(COMMON) $(SAN) -w -include tests/fuzz/clang.h

@@ -88,7 +88,7 @@ static void print_findings(const cx_config *config, const measured *m, long long
     double resident = getrusage(RUSAGE_SELF, &usage) == 0 ? (double)usage.ru_maxrss / 1024 : NAN;
     double workers = ranks > 1 ? (double)ranks - 1 : 1;
     double episodes = (double)config->updates * config->ppo.episodes_per_update;
-    double sweep = 9.0 + 2 * (config->reward.length_factor - 1);
+    double sweep = cx_baseline_cost(config);
     double per = m->seconds_per_episode * (1 + sweep / config->episode.environment_reuse);
     cx_error refused = {0};
     if (cx_task_refuse_held_out(config, &refused))

@@ -4,17 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FAILURES_MAX = 2 };
+enum { FAILURES_MAX = 2, TASKS_MAX = 1 << 20 };
 
 /* Reads one "2(x3)," and moves on: tasks, and how many nodes have that many. */
 static bool read_tasks(const char **at, long *tasks, long *count) {
     char *end;
     *tasks = strtol(*at, &end, 10);
     *count = 1;
-    if (end == *at || *tasks < 0)
+    if (end == *at || *tasks < 0 || *tasks > TASKS_MAX)
         return false;
     if (strncmp(end, "(x", 2) == 0) {
         *count = strtol(end + 2, &end, 10);
+        if (*count < 0 || *count > TASKS_MAX)
+            return false;
         end += *end == ')';
     }
     *at = end + (*end == ',');
@@ -28,7 +30,7 @@ int cx_nodes_tasks(void) {
     long sum = 0, n, count;
     while (*at && read_tasks(&at, &n, &count))
         sum += n * count;
-    return sum > 0 && sum < 1000000 ? (int)sum : 0;
+    return sum > 0 && sum <= TASKS_MAX ? (int)sum : 0;
 }
 
 static void find_names(cx_nodes *nodes) {

@@ -60,11 +60,22 @@ static int give(coordinator *c, int rank, const cx_job *job, bool *known, cx_err
                                        : send_baseline(c, rank, job, &spec, err);
 }
 
+/* A job behind another one waits for it, while some other worker might do it: a queue is for
+ * bridging the time in which the coordinator does not answer, and no longer. */
+static bool may_take(const coordinator *c, int rank, int depth) {
+    const cx_watch *w = c->crew->watch;
+    return cx_watch_may_take(w, rank, depth, c->crew->time) &&
+           (depth == 0 || cx_watch_expected(w, rank) < 0.05 + 2 * c->longest_slice);
+}
+
 /* In turn, so that all have one job before any has two. */
 int cx_coordinator_assign(coordinator *c, bool *did, cx_error *err) {
-    for (int depth = 0; depth < c->config->workers.prefetch; depth++)
+    bool more = true; /* somebody holds as many */
+    for (int depth = 0; more && depth < c->config->workers.prefetch; depth++) {
+        more = false;
         for (int rank = 1; rank <= c->n_workers; rank++) {
-            if (!cx_watch_may_take(c->crew->watch, rank, depth, c->crew->time))
+            more |= cx_watch_held(c->crew->watch, rank) > depth;
+            if (!may_take(c, rank, depth))
                 continue;
             cx_job job = cx_dispatch_next(c->dispatch);
             if (job.kind == CX_JOB_NONE)
@@ -73,10 +84,11 @@ int cx_coordinator_assign(coordinator *c, bool *did, cx_error *err) {
             int rc = give(c, rank, &job, &known, err);
             if (rc)
                 return rc;
-            *did = true;
+            *did = more = true;
             if (known)
                 rank--; /* the same worker still waits */
         }
+    }
     return CX_OK;
 }
 

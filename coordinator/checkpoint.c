@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "tasks/task.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,13 +111,22 @@ int cx_coordinator_save(coordinator *c, cx_error *err) {
     return rc;
 }
 
+static double instance_cost(const void *config, uint64_t instance) {
+    cx_task_spec spec;
+    cx_task_sample(config, instance, &spec);
+    return cx_task_gflop(&spec, config);
+}
+
 int cx_coordinator_make_dispatch(coordinator *c, uint64_t version, cx_error *err) {
     cx_dispatch_rules rules = {
         .episodes_per_update = c->config->ppo.episodes_per_update,
         .environment_reuse = c->config->episode.environment_reuse,
         .max_staleness = c->config->mode == CX_MODE_SYNCHRONOUS ? 1 : c->config->ppo.max_staleness,
         .updates = c->config->updates,
-        .workers = c->n_workers};
+        .workers = c->n_workers,
+        .cost = instance_cost,
+        .cost_context = c->config,
+        .sweep = cx_baseline_cost(c->config)};
     cx_dispatch_destroy(c->dispatch);
     return cx_dispatch_create(&rules, version, &c->dispatch, err);
 }

@@ -246,7 +246,9 @@ static int learn(coordinator *c, bool *did, cx_error *err) {
             return rc;
     }
     bool done = false;
+    double before = cx_clock_now();
     rc = cx_learner_advance(c->learner, &done, &c->stats, err);
+    c->longest_slice = fmax(c->longest_slice, cx_clock_now() - before);
     *did = true;
     if (!rc && done)
         rc = end_update(c, err);

@@ -1,5 +1,6 @@
 #include "coordinator/dispatch.h"
 
+#include "coordinator/queue.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,8 +13,12 @@ typedef struct {
     cx_trajectory *trajectory; /* DONE */
 } episode_slot;
 
+/* Baselines are made this many instances ahead of need, and two for each worker. */
+enum { AHEAD = 2048 };
+
 typedef struct {
     slot_state state; /* of its baseline */
+    double cost;      /* of an episode */
     bool again;
     int tries;
     const cx_baseline *baseline;
@@ -21,50 +26,21 @@ typedef struct {
 
 struct cx_dispatch {
     cx_dispatch_rules rules;
-    uint64_t version;    /* of the learner */
-    uint64_t base;       /* first episode that is not consumed */
-    uint64_t total;      /* episodes of the whole run */
-    uint64_t first_free; /* no episode before it is free */
-    int n_episodes;      /* ring: episode e is in slot e % n_episodes */
+    uint64_t version; /* of the learner */
+    uint64_t base;    /* first episode that is not consumed */
+    uint64_t total;   /* episodes of the whole run */
+    /* up to here all episodes that may start, all instances whose baseline is wanted, have
+     * been looked at: what can be done stands in the queues */
+    uint64_t episodes_seen, instances_seen;
+    int n_episodes; /* ring: episode e is in slot e % n_episodes */
     int n_instances;
     episode_slot *episode;
     instance_slot *instance;
     int running, finished;
-    int again; /* jobs with that mark */
+    cx_queue episodes, sweeps; /* startable ones; what is not free any more is passed over */
+    double interval;           /* between updates, in units of cost */
+    int again;                 /* jobs with that mark */
 };
-
-int cx_dispatch_create(const cx_dispatch_rules *rules, uint64_t version, cx_dispatch **out,
-                       cx_error *err) {
-    *out = NULL;
-    cx_dispatch *d = calloc(1, sizeof *d);
-    if (!d)
-        return cx_fail(err, CX_ENOMEM, "no memory for the dispatch");
-    d->rules = *rules;
-    int B = rules->episodes_per_update;
-    d->total = (uint64_t)rules->updates * (uint64_t)B;
-    d->base = d->first_free = version * (uint64_t)B;
-    d->version = version;
-    d->n_episodes = (rules->max_staleness + 1) * B;
-    d->n_instances = d->n_episodes / rules->environment_reuse + 2 * rules->workers + 4;
-    d->episode = calloc((size_t)d->n_episodes, sizeof *d->episode);
-    d->instance = calloc((size_t)d->n_instances, sizeof *d->instance);
-    if (!d->episode || !d->instance) {
-        cx_dispatch_destroy(d);
-        return cx_fail(err, CX_ENOMEM, "no memory for %d episodes in flight", d->n_episodes);
-    }
-    *out = d;
-    return CX_OK;
-}
-
-void cx_dispatch_destroy(cx_dispatch *d) {
-    if (!d)
-        return;
-    for (int i = 0; d->episode && i < d->n_episodes; i++)
-        cx_trajectory_destroy(d->episode[i].trajectory);
-    free(d->episode);
-    free(d->instance);
-    free(d);
-}
 
 static episode_slot *episode_at(const cx_dispatch *d, uint64_t e) {
     return &d->episode[e % (uint64_t)d->n_episodes];
@@ -92,52 +68,119 @@ static uint64_t first_instance(const cx_dispatch *d) {
 /* First instance whose baseline is not wanted yet. */
 static uint64_t instances_end(const cx_dispatch *d) {
     uint64_t reuse = (uint64_t)d->rules.environment_reuse;
-    uint64_t wanted = (window_end(d) + reuse - 1) / reuse + 2 * (uint64_t)d->rules.workers;
+    uint64_t wanted = (window_end(d) + reuse - 1) / reuse + 2 * (uint64_t)d->rules.workers + AHEAD;
     uint64_t last = (d->total + reuse - 1) / reuse;
     return least(least(wanted, last), first_instance(d) + (uint64_t)d->n_instances);
 }
 
-/* The first free episode whose baseline is there; *ready_instances counts the different
- * instances, from there on, that could feed workers. */
-static bool find_episode(cx_dispatch *d, uint64_t *episode, int *ready_instances) {
-    uint64_t end = window_end(d), reuse = (uint64_t)d->rules.environment_reuse;
-    while (d->first_free < end && episode_at(d, d->first_free)->state != SLOT_FREE)
-        d->first_free++;
-    bool found = false;
-    *ready_instances = 0;
-    uint64_t e = d->first_free;
-    while (e < end && *ready_instances <= d->rules.workers) {
-        uint64_t next = (e / reuse + 1) * reuse; /* the next instance's first episode */
-        if (instance_at(d, e / reuse)->state == SLOT_DONE) {
-            while (e < next && e < end && episode_at(d, e)->state != SLOT_FREE)
-                e++;
-            if (e < next && e < end) {
-                if (!found)
-                    *episode = e;
-                found = true;
-                (*ready_instances)++;
-            }
-        }
-        e = next;
+static double cost_of(const cx_dispatch *d, uint64_t instance) {
+    double cost = d->rules.cost ? d->rules.cost(d->rules.cost_context, instance) : 1;
+    return cost > 0 ? cost : 1;
+}
+
+/* What all workers need for one update's jobs, by the first few hundred instances. */
+static double expected_interval(const cx_dispatch *d) {
+    enum { LOOKED_AT = 256 };
+    double sum = 0, reuse = d->rules.environment_reuse;
+    for (uint64_t i = 0; i < LOOKED_AT; i++)
+        sum += cost_of(d, first_instance(d) + i);
+    return sum / LOOKED_AT * d->rules.episodes_per_update * (1 + d->rules.sweep / reuse) /
+           (d->rules.workers > 0 ? d->rules.workers : 1);
+}
+
+/* When a job has to begin that needs `cost` until the end of that episode. */
+static double latest_begin(const cx_dispatch *d, uint64_t episode, double cost) {
+    uint64_t update = episode / (uint64_t)d->rules.episodes_per_update;
+    return (double)(update + 1) * d->interval - 2 * cost;
+}
+
+static void queue_episode(cx_dispatch *d, uint64_t e) {
+    uint64_t instance = e / (uint64_t)d->rules.environment_reuse;
+    const instance_slot *i = instance_at(d, instance);
+    if (i->state == SLOT_DONE && episode_at(d, e)->state == SLOT_FREE)
+        cx_queue_push(&d->episodes, latest_begin(d, e, i->cost), e);
+}
+
+/* Those that nobody needs any more make room. */
+static void forget_passed_sweeps(cx_dispatch *d) {
+    cx_queue kept = {d->sweeps.item, 0};
+    for (int i = 0, n = d->sweeps.n; i < n; i++) {
+        cx_queued q = d->sweeps.item[i];
+        if (q.number >= first_instance(d) && instance_at(d, q.number)->state == SLOT_FREE)
+            cx_queue_push(&kept, q.key, q.number);
     }
-    return found;
+    d->sweeps = kept;
 }
 
-bool cx_dispatch_next_instance(const cx_dispatch *d, uint64_t *instance) {
-    uint64_t end = instances_end(d);
-    for (uint64_t i = first_instance(d); i < end; i++)
-        if (instance_at(d, i)->state == SLOT_FREE) {
-            *instance = i;
-            return true;
-        }
-    return false;
+/* Puts into the queues what the window has come to hold. */
+static void look_ahead(cx_dispatch *d) {
+    uint64_t reuse = (uint64_t)d->rules.environment_reuse;
+    for (; d->instances_seen < instances_end(d); d->instances_seen++) {
+        uint64_t i = d->instances_seen;
+        if (d->sweeps.n == d->n_instances)
+            forget_passed_sweeps(d);
+        double cost = instance_at(d, i)->cost = cost_of(d, i);
+        cx_queue_push(&d->sweeps, latest_begin(d, i * reuse, cost * (1 + d->rules.sweep)), i);
+    }
+    for (; d->episodes_seen < window_end(d); d->episodes_seen++)
+        queue_episode(d, d->episodes_seen);
 }
 
-static int baselines_running(const cx_dispatch *d) {
-    int n = 0;
-    for (int i = 0; i < d->n_instances; i++)
-        n += d->instance[i].state == SLOT_RUNNING;
-    return n;
+int cx_dispatch_create(const cx_dispatch_rules *rules, uint64_t version, cx_dispatch **out,
+                       cx_error *err) {
+    *out = NULL;
+    cx_dispatch *d = calloc(1, sizeof *d);
+    if (!d)
+        return cx_fail(err, CX_ENOMEM, "no memory for the dispatch");
+    d->rules = *rules;
+    int B = rules->episodes_per_update;
+    d->total = (uint64_t)rules->updates * (uint64_t)B;
+    d->base = d->episodes_seen = version * (uint64_t)B;
+    d->version = version;
+    d->n_episodes = (rules->max_staleness + 1) * B;
+    d->n_instances = d->n_episodes / rules->environment_reuse + 2 * rules->workers + AHEAD + 4;
+    d->instances_seen = d->base / (uint64_t)rules->environment_reuse;
+    d->episode = calloc((size_t)d->n_episodes, sizeof *d->episode);
+    d->instance = calloc((size_t)d->n_instances, sizeof *d->instance);
+    d->episodes.item = calloc((size_t)d->n_episodes, sizeof *d->episodes.item);
+    d->sweeps.item = calloc((size_t)d->n_instances, sizeof *d->sweeps.item);
+    if (!d->episode || !d->instance || !d->episodes.item || !d->sweeps.item) {
+        cx_dispatch_destroy(d);
+        return cx_fail(err, CX_ENOMEM, "no memory for %d episodes in flight", d->n_episodes);
+    }
+    d->interval = expected_interval(d);
+    look_ahead(d);
+    *out = d;
+    return CX_OK;
+}
+
+void cx_dispatch_destroy(cx_dispatch *d) {
+    if (!d)
+        return;
+    for (int i = 0; d->episode && i < d->n_episodes; i++)
+        cx_trajectory_destroy(d->episode[i].trajectory);
+    free(d->episode);
+    free(d->instance);
+    free(d->episodes.item);
+    free(d->sweeps.item);
+    free(d);
+}
+
+/* The first of a queue that still waits to be done; NULL: none. */
+static const cx_queued *first_sweep(cx_dispatch *d) {
+    const cx_queued *q;
+    while ((q = cx_queue_first(&d->sweeps)) &&
+           (q->number < first_instance(d) || instance_at(d, q->number)->state != SLOT_FREE))
+        cx_queue_pop(&d->sweeps);
+    return q;
+}
+
+static const cx_queued *first_episode(cx_dispatch *d) {
+    const cx_queued *q;
+    while ((q = cx_queue_first(&d->episodes)) &&
+           (q->number < d->base || episode_at(d, q->number)->state != SLOT_FREE))
+        cx_queue_pop(&d->episodes);
+    return q;
 }
 
 static bool in_window(const cx_dispatch *d, uint64_t episode) {
@@ -203,20 +246,17 @@ cx_job cx_dispatch_next(cx_dispatch *d) {
     if (d->again > 0)
         return next_again(d);
     cx_job job = {.kind = CX_JOB_NONE};
-    int ready = 0;
-    uint64_t episode = 0, instance = 0;
-    bool have_episode = find_episode(d, &episode, &ready);
-    bool have_instance = cx_dispatch_next_instance(d, &instance);
-    /* as many ready or coming instances as workers, and one more, so that nobody waits */
-    bool scarce = ready + baselines_running(d) <= d->rules.workers;
-    if (have_instance && (!have_episode || scarce)) {
+    const cx_queued *sweep = first_sweep(d), *episode = first_episode(d);
+    if (sweep && (!episode || sweep->key < episode->key)) {
         job.kind = CX_JOB_BASELINE;
-        job.instance = instance;
-        instance_at(d, instance)->state = SLOT_RUNNING;
-    } else if (have_episode) {
-        job = episode_job(d, episode, 0);
-        episode_at(d, episode)->state = SLOT_RUNNING;
+        job.instance = sweep->number;
+        instance_at(d, job.instance)->state = SLOT_RUNNING;
+        cx_queue_pop(&d->sweeps);
+    } else if (episode) {
+        job = episode_job(d, episode->number, 0);
+        episode_at(d, job.episode)->state = SLOT_RUNNING;
         d->running++;
+        cx_queue_pop(&d->episodes);
     }
     return job;
 }
@@ -231,6 +271,9 @@ int cx_dispatch_baseline(cx_dispatch *d, uint64_t instance, const cx_baseline *b
     not_again(d, &s->again);
     s->state = SLOT_DONE;
     s->baseline = baseline;
+    uint64_t reuse = (uint64_t)d->rules.environment_reuse, e = instance * reuse;
+    for (e = e > d->base ? e : d->base; e < (instance + 1) * reuse && e < d->episodes_seen; e++)
+        queue_episode(d, e);
     return CX_OK;
 }
 
@@ -276,17 +319,19 @@ void cx_dispatch_take(cx_dispatch *d, cx_trajectory **list) {
     }
     d->finished -= d->rules.episodes_per_update;
     d->base += (uint64_t)d->rules.episodes_per_update;
-    if (d->first_free < d->base)
-        d->first_free = d->base;
+    if (d->episodes_seen < d->base)
+        d->episodes_seen = d->base;
     /* a baseline may be running even now: after a restart, when all its episodes are there */
     for (uint64_t i = old_first; i < first_instance(d); i++) {
         not_again(d, &instance_at(d, i)->again);
         memset(instance_at(d, i), 0, sizeof(instance_slot));
     }
+    look_ahead(d);
 }
 
 void cx_dispatch_set_version(cx_dispatch *d, uint64_t version) {
     d->version = version;
+    look_ahead(d);
 }
 
 int cx_dispatch_each_finished(const cx_dispatch *d,

@@ -8,7 +8,13 @@
  * ahead of a policy that acted, no episode is thrown away, and long ones count as much
  * as short ones. Synchronous mode is max_staleness = 1: every episode of an update is
  * run by the version before it, whatever the number of ranks. Baselines do not depend
- * on the policy; they fill the time in which no episode may start. */
+ * on the policy; they are made far ahead.
+ *
+ * An update waits for its longest episode, and that one for its baseline, which takes
+ * many times as long. So of all jobs that may start the most urgent one does: that which has
+ * to begin first in order to be done when its update is due. Updates are due at
+ * equal distances, as long as all workers need for one update's jobs; a job takes what its
+ * task costs, doubled because that is a guess. */
 #ifndef CX_COORDINATOR_DISPATCH_H
 #define CX_COORDINATOR_DISPATCH_H
 
@@ -29,7 +35,11 @@ typedef struct cx_dispatch cx_dispatch;
 
 typedef struct {
     int episodes_per_update, environment_reuse, max_staleness, updates;
-    int workers; /* baselines are made this far ahead of need */
+    int workers;
+    /* What an episode of an instance costs, in any unit, > 0. NULL: all the same. */
+    double (*cost)(const void *context, uint64_t instance);
+    const void *cost_context;
+    double sweep; /* cost of a baseline, in episodes of its instance */
 } cx_dispatch_rules;
 
 /* Starts at `version`: everything before version * B is consumed. */
@@ -53,9 +63,6 @@ int cx_dispatch_baseline(cx_dispatch *d, uint64_t instance, const cx_baseline *b
                          cx_error *err);
 /* Baseline of an instance within the window, NULL before it is done. */
 const cx_baseline *cx_dispatch_find_baseline(const cx_dispatch *d, uint64_t instance);
-/* Instances whose baseline may be asked for in a cache: the next one that nobody works
- * on; false when there is none. */
-bool cx_dispatch_next_instance(const cx_dispatch *d, uint64_t *instance);
 
 /* A finished episode, its trajectory complete (taken in any case). CX_EFORMAT for one
  * that is not waited for. */

@@ -40,6 +40,7 @@ typedef struct {
     uint64_t checkpoint_version, checkpoint_episodes, episodes_at_update;
     cx_update_stats stats; /* of the last update */
     double last_reward, busy, learner_seconds;
+    double longest_slice; /* seconds, of the learner */
 } coordinator;
 
 /* Whether a finished episode is one of this run: its task is the one that its number stands

@@ -154,6 +154,14 @@ void cx_watch_heard(cx_watch *w, int rank, double now) {
 
 /* --- jobs --- */
 
+double cx_watch_expected(const cx_watch *w, int rank) {
+    const member *m = of(w, rank);
+    double sum = 0;
+    for (int i = 0; i < m->n; i++)
+        sum += expected(w, &m->job[i]);
+    return sum;
+}
+
 bool cx_watch_may_take(const cx_watch *w, int rank, int depth, double now) {
     const member *m = of(w, rank);
     /* one that was late has to prove itself with single jobs */

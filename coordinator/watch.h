@@ -56,6 +56,8 @@ cx_crew_state cx_watch_state(const cx_watch *w, int rank);
 cx_watch_counts cx_watch_count(const cx_watch *w);
 /* Jobs that it holds. */
 int cx_watch_held(const cx_watch *w, int rank);
+/* Seconds that all of these may take, by what such jobs took; INFINITY: nothing is known. */
+double cx_watch_expected(const cx_watch *w, int rank);
 /* May it get one more job, as its number `depth` + 1? */
 bool cx_watch_may_take(const cx_watch *w, int rank, int depth, double now);
 /* False where it holds that job already, as one that it was late with: nothing is to be sent. */

@@ -40,14 +40,16 @@ int cx_keep_read(const char *path, const char *identity, cx_inner_run *run, cx_k
     if (rc || !file.found)
         return rc;
     memcpy(&steps, file.piece[STEPS], size[STEPS]);
+    if (steps < 0 || steps > INT32_MAX) {
+        cx_state_file_close(&file);
+        return cx_fail(err, CX_EFORMAT, "%s: %lld steps done; 0 or more are right", path,
+                       (long long)steps);
+    }
     memcpy(extra.data, file.piece[EXTRA], size[EXTRA]);
     memcpy(run->block, file.piece[BLOCK], size[BLOCK]);
     memcpy(run->average, file.piece[AVERAGE], size[AVERAGE]);
     cx_optimizer_load(run->optimizer, file.piece[OPTIMIZER]);
     cx_state_file_close(&file);
-    if (steps < 0 || steps > INT32_MAX)
-        return cx_fail(err, CX_EFORMAT, "%s: %lld steps done; 0 or more are right", path,
-                       (long long)steps);
     run->steps_done = (int)steps;
     *found = true;
     return CX_OK;

@@ -82,7 +82,7 @@ X("ppo.normalize_reward", BOOL, ppo.normalize_reward, 0, 0, 1, "divide the rewar
 X("checkpoint.every_updates", INT, checkpoint.every_updates, 10, 1, 1e6, "updates from one checkpoint to the next") \
 X("checkpoint.every_seconds", REAL, checkpoint.every_seconds, 60, 0, 1e6, "or seconds, whichever is first; 0: only by updates") \
 X("checkpoint.keep", INT, checkpoint.keep, 3, 1, 1000, "newest checkpoints that are kept; every tenth is kept besides") \
-X("workers.prefetch", INT, workers.prefetch, 4, 1, 64, "assignments that a worker holds at most, the running one included") \
+X("workers.prefetch", INT, workers.prefetch, 32, 1, 64, "assignments that a worker holds at most, the running one included; more than one only of short ones") \
 X("workers.chunk_steps", INT, workers.chunk_steps, 16, 1, 4096, "outer steps of one piece of a trajectory") \
 X("workers.late_factor", REAL, workers.late_factor, 5, 1.5, 1e6, "an episode is late, and done elsewhere, after so many times the time that its task should take") \
 X("workers.late_seconds", REAL, workers.late_seconds, 30, 0.01, 1e9, "but not before so many seconds") \

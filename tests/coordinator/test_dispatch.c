@@ -10,7 +10,11 @@ static cx_dispatch *make(int per_update, int reuse, int staleness, int updates, 
                          uint64_t version) {
     cx_error err;
     cx_dispatch *d;
-    cx_dispatch_rules rules = {per_update, reuse, staleness, updates, workers};
+    cx_dispatch_rules rules = {.episodes_per_update = per_update,
+                               .environment_reuse = reuse,
+                               .max_staleness = staleness,
+                               .updates = updates,
+                               .workers = workers};
     assert_ok(cx_dispatch_create(&rules, version, &d, &err));
     return d;
 }
@@ -119,6 +123,45 @@ static void test_whole_runs(void **state) {
     assert_int_equal(run_all(6, 1, 1, 4, 1), 0);
 }
 
+static double cost_by_number(const void *context, uint64_t instance) {
+    const double *cost = context;
+    return instance < 8 ? cost[instance] : 1;
+}
+
+/* What has to begin first goes first: the longest of an update, but not before a shorter one
+ * that an earlier update waits for; a baseline before what needs it. */
+static void test_urgent_jobs_first(void **state) {
+    (void)state;
+    static const double cost[8] = {1, 5, 2, 9, 1, 1, 300, 1};
+    cx_error err;
+    cx_dispatch *d;
+    cx_dispatch_rules rules = {.episodes_per_update = 4,
+                               .environment_reuse = 1,
+                               .max_staleness = 1,
+                               .updates = 2,
+                               .workers = 1,
+                               .cost = cost_by_number,
+                               .cost_context = cost,
+                               .sweep = 1};
+    assert_ok(cx_dispatch_create(&rules, 0, &d, &err));
+    /* updates are about 20 apart: 6 is so long that it begins first, the others of the second
+     * update after all of the first */
+    uint64_t want[8] = {6, 3, 1, 2, 0, 4, 5, 7};
+    for (int i = 0; i < 8; i++) {
+        cx_job job = cx_dispatch_next(d);
+        assert_int_equal(job.kind, CX_JOB_BASELINE);
+        assert_int_equal(job.instance, want[i]);
+    }
+    assert_int_equal(cx_dispatch_next(d).kind, CX_JOB_NONE); /* no episode without one */
+    for (uint64_t i = 0; i < 8; i++)
+        assert_ok(cx_dispatch_baseline(d, i, &some_baseline, &err));
+    uint64_t want_episode[4] = {3, 1, 2, 0};
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(cx_dispatch_next(d).episode, want_episode[i]);
+    assert_int_equal(cx_dispatch_next(d).kind, CX_JOB_NONE); /* synchronous */
+    cx_dispatch_destroy(d);
+}
+
 static void test_restart_and_restore(void **state) {
     (void)state;
     cx_error err;
@@ -210,8 +253,11 @@ static void test_again(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_baseline_comes_first),  cmocka_unit_test(test_whole_runs),
-        cmocka_unit_test(test_restart_and_restore),   cmocka_unit_test(test_again),
+        cmocka_unit_test(test_baseline_comes_first),
+        cmocka_unit_test(test_whole_runs),
+        cmocka_unit_test(test_urgent_jobs_first),
+        cmocka_unit_test(test_restart_and_restore),
+        cmocka_unit_test(test_again),
         cmocka_unit_test(test_strangers_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

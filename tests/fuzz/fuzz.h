@@ -40,6 +40,7 @@ typedef struct {
     X(gzip)                                                                                        \
     X(idx)                                                                                         \
     X(images)                                                                                      \
+    X(launch)                                                                                      \
     X(learner)                                                                                     \
     X(lines)                                                                                       \
     X(message)                                                                                     \
@@ -78,6 +79,10 @@ void fuzz_put(const char *name, const void *data, size_t size);
 uint64_t fuzz_disk(const char *folder);
 /* Removes everything in the folder, or what is at NAME in it. */
 void fuzz_clear(const char *name);
+
+/* Unless the magic's last byte is `letter`: puts it there, and puts right the number and the
+ * XXH3 of the bytes that follow a header of 32 bytes, where these two stand in it. */
+void fuzz_mend(unsigned char *bytes, size_t size, char letter, size_t size_at, size_t hash_at);
 
 /* Several files in one input: pieces apart by FUZZ_CUT. Missing ones are empty. */
 #define FUZZ_CUT "\n%%%\n"

@@ -2,10 +2,7 @@
  * put right first. */
 #include "tests/fuzz/fuzz.h"
 
-#include "base/hash.h"
 #include "tests/ppo/toy.h"
-
-enum { HEADER = 32, MAGIC_END = 3 };
 
 static const toy *problem(void) {
     static toy p;
@@ -22,13 +19,6 @@ static cx_learner *create(void) {
     c.ppo.minibatches = 2;
     c.ppo.buffer_episodes = 6;
     return toy_learner(&c, problem());
-}
-
-static void mend(unsigned char *bytes, size_t size) {
-    uint64_t n = size - HEADER, hash = cx_hash(bytes + HEADER, n, 0);
-    bytes[MAGIC_END] = 'R';
-    memcpy(bytes + 8, &n, sizeof n);
-    memcpy(bytes + 16, &hash, sizeof hash);
 }
 
 /* What was loaded can be saved, loaded again as the same, and gone on from. */
@@ -60,8 +50,7 @@ static bool run(const uint8_t *data, size_t size) {
     fuzz_must(bytes);
     if (size)
         memcpy(bytes, data, size);
-    if (size >= HEADER && bytes[MAGIC_END] != 'R')
-        mend(bytes, size);
+    fuzz_mend(bytes, size, 'R', 8, 16);
     bool taken = fuzz_taken(cx_learner_load(l, bytes, size, &err), &err);
     if (taken)
         use(l);
@@ -79,7 +68,7 @@ static void seeds(const fuzz_sink *sink) {
             (void)toy_train(l, problem(), 1);
         toy_add(l, problem(), 100, n);
         fuzz_must(cx_learner_save(l, (void **)&data, &size, NULL) == CX_OK);
-        data[MAGIC_END] = '?';
+        data[3] = '?';
         fuzz_seed(sink, data, size);
         free(data);
         cx_learner_destroy(l);

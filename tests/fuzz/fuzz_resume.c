@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PARTS = 4, LEARNER_HEADER = 32 };
+enum { PARTS = 4 };
 static const char *const names[] = {"config", "run", "learner", "episodes"};
 
 static void *mended_learner(const cx_slice *part) {
@@ -19,12 +19,7 @@ static void *mended_learner(const cx_slice *part) {
     fuzz_must(bytes);
     if (part->size)
         memcpy(bytes, part->data, part->size);
-    if (part->size >= LEARNER_HEADER && bytes[3] != 'R') {
-        uint64_t n = part->size - LEARNER_HEADER, hash = cx_hash(bytes + LEARNER_HEADER, n, 0);
-        bytes[3] = 'R';
-        memcpy(bytes + 8, &n, sizeof n);
-        memcpy(bytes + 16, &hash, sizeof hash);
-    }
+    fuzz_mend(bytes, part->size, 'R', 8, 16);
     return bytes;
 }
 
@@ -134,7 +129,7 @@ static void seeds(const fuzz_sink *sink) {
     }
     part[PARTS - 1] = episode(&size);
     piece[PARTS - 1] = (cx_slice){part[PARTS - 1], size};
-    fuzz_must(piece[2].size > LEARNER_HEADER);
+    fuzz_must(piece[2].size > 32);
     part[2][3] = '?';
     fuzz_seed_pieces(sink, piece, PARTS);
     for (int i = 0; i < PARTS; i++)

@@ -2,22 +2,12 @@
  * put right first. */
 #include "tests/fuzz/fuzz.h"
 
-#include "base/hash.h"
 #include "store/store.h"
 #include <stdlib.h>
 #include <string.h>
 
 static const char identity[] = "task a\nseed 1\n";
 static const size_t sizes[] = {8, 0, 12};
-enum { HEADER = 32 };
-
-static void mend(unsigned char *bytes, size_t size) {
-    uint64_t n = size - HEADER, hash = cx_hash(bytes + HEADER, n, 0);
-    bytes[3] = 'T';
-    memcpy(bytes + 16, &n, sizeof n);
-    memcpy(bytes + 24, &hash, sizeof hash);
-}
-
 static bool run(const uint8_t *data, size_t size) {
     cx_state_file file;
     cx_error err;
@@ -25,8 +15,7 @@ static bool run(const uint8_t *data, size_t size) {
     fuzz_must(bytes);
     if (size)
         memcpy(bytes, data, size);
-    if (size >= HEADER && bytes[3] != 'T')
-        mend(bytes, size);
+    fuzz_mend(bytes, size, 'T', 16, 24);
     fuzz_put("state", bytes, size);
     free(bytes);
     int rc = cx_state_file_open(fuzz_path("state"), identity, sizes, 3, &file, &err);

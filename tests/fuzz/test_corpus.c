@@ -143,9 +143,21 @@ static void test_table(void **state) {
         (void)closedir(d);
 }
 
+/* The limit above is in force. */
+static void test_limit(void **state) {
+    (void)state;
+    void *volatile much = malloc((size_t)600 << 20);
+    void *volatile less = malloc((size_t)400 << 20);
+    bool right = !much && less;
+    free(much);
+    free(less);
+    assert_true(right);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
+        cmocka_unit_test(test_limit),
         cmocka_unit_test(test_past_faults),
         cmocka_unit_test(test_seeds),
     };

@@ -344,6 +344,12 @@ static void test_run_page_of_little(void **state) {
     assert_non_null(strstr(html, "Approximate KL divergence"));
     assert_null(strstr(html, "<b>Reward</b>"));
     free(html);
+    put(dir, "closing.json", "{\"columns\":[\"a\",\"b\"],\"rows\":[[1,2],[3]]}");
+    assert_ok(cx_report_run(dir, path, &err));
+    html = read_text(path);
+    assert_non_null(strstr(html, "rows of other lengths"));
+    free(html);
+    put(dir, "closing.json", "{\"title\":\"x\"}");
     /* episodes alone, and a closing table alone */
     put(dir, "metrics.jsonl", "");
     put_episodes(dir, 3);

@@ -1,0 +1,34 @@
+/* What a simulated run has in place of inner trainings and of PPO's arithmetic: the same
+ * interfaces (workers/episode.h, workers/baseline.h, workers/trial.h, ppo/ppo.h), behind
+ * which nothing is computed and time passes as it was measured. Everything else of a run is
+ * the program's own: coordinator/, workers/worker.c, src/wire/. */
+#ifndef CX_BENCH_SCALE_MODEL_H
+#define CX_BENCH_SCALE_MODEL_H
+
+#include "bench/scale/times.h"
+#include "ppo/ppo.h"
+
+/* CPU seconds of the learner per episode and (padded) outer step, one thread. */
+typedef struct {
+    double policy, value, forward; /* a gradient step of either network; values alone */
+} cx_model_learner;
+
+/* All ranks of a simulation live in one process and share it. Set before anything runs. */
+typedef struct {
+    cx_times times;
+    cx_model_learner learner;
+    double learner_ranks;          /* that share its work; 1: rank 0 alone */
+    void (*pause)(double seconds); /* lets an inner run's time pass */
+    void (*learner_pause)(double seconds);
+    void (*on_update)(uint64_t version); /* an update is done; may be NULL */
+    bool real_size; /* policies as large as the configuration's; else tiny ones */
+    /* counted */
+    double learner_seconds;
+    uint64_t episodes, sweeps;
+} cx_model;
+extern cx_model cx_the_model;
+
+/* The policy that travels. */
+cx_net_shape cx_model_shape(const cx_config *config);
+
+#endif
