@@ -38,6 +38,7 @@ LEVELS  := single
 SINGLE  := generic
 MARCH   :=
 endif
+SINGLE  ?= generic
 MARCH_single := $(MARCH)
 # of one-lane vectors the compiler believes that they are never set
 MARCH_plain  := $(MARCH) -DCX_PLAIN -Wno-maybe-uninitialized

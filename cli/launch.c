@@ -178,7 +178,7 @@ static bool has_word(int argc, char **argv, const char *word) {
 
 /* Variables that ranks on other nodes need; mpirun hands on those that are named. */
 static const char *const handed_on[] = {"CX_EXIT_FILE", "CX_LAUNCHED_BY", "CX_TERMINAL",
-                                        "CX_DEADLINE", "OPENBLAS_NUM_THREADS"};
+                                        "CX_DEADLINE",  "CX_KERNELS",     "OPENBLAS_NUM_THREADS"};
 
 typedef struct {
     char count[16];               /* ranks */

@@ -2,6 +2,7 @@
 #include "cli/command.h"
 
 #include "base/text.h"
+#include "cli/kernels.h"
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -45,6 +46,11 @@ int main(int argc, char **argv) {
     if (!open_standard_streams())
         return 1;
     openblas_set_num_threads(1); /* ranks, not threads, fill the cores */
+    cx_error err;
+    if (cx_kernels_start(&err)) {
+        (void)fprintf(stderr, "coxswain: %s\n", err.message);
+        return cx_code_exit_status(err.code);
+    }
     if (argc < 2) {
         usage(stderr);
         return 2;

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "cli/kernels.h"
 #include "cli/launch.h"
 #include "cli/load.h"
 #include "cli/trace.h"
@@ -424,6 +425,8 @@ static int prepare(run *r, const cx_args *args, cx_error *err) {
                        "episode, and is not kept");
     r->json = cx_args_has(args, "--json");
     int rc = cx_load_config(args, &r->config, NULL, err);
+    if (!rc)
+        rc = cx_kernels_choose(&r->config, err);
     if (!rc && policy)
         rc = cx_load_policy(policy, &r->config, &r->policy, err);
     if (!rc)

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "cli/kernels.h"
 #include "wire/message.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -154,6 +155,7 @@ static int take_time_left(const cx_args *args, cx_error *err) {
 int cx_session_main(const cx_session_plan *plan, int argc, char **argv) {
     cx_error err = {0};
     cx_args args;
+    bool elsewhere = false; /* what is wrong is another rank's, which says so */
     bool done = false, is_rank = cx_launch_is_rank();
     if (is_rank) /* before anything else: mpirun passes signals on from its start */
         cx_launch_catch_signals();
@@ -187,6 +189,13 @@ int cx_session_main(const cx_session_plan *plan, int argc, char **argv) {
             cx_launch_clean_node();
         if (is_rank)
             rc = cx_mpi_open(&argc, &argv, &s->transport, &err);
+        char line[256] = "";
+        if (!rc)
+            rc = is_rank ? cx_kernels_agree(&s->config, s->transport, line, sizeof line, &elsewhere,
+                                            &err)
+                         : cx_kernels_choose(&s->config, &err);
+        if (!rc && line[0])
+            cx_session_say(s, false, line);
         if (!rc && is_rank && s->transport->rank == 0)
             cx_launch_report(CX_LAUNCH_STARTED);
         if (!rc && is_rank && s->transport->ranks == 1) {
@@ -198,7 +207,10 @@ int cx_session_main(const cx_session_plan *plan, int argc, char **argv) {
     }
     bool first = !s->transport || s->transport->rank == 0;
     bool broken = s->transport && s->transport->broken;
-    status = rc ? cx_cli_fail(plan->syntax->command, &err) : 0;
+    status = 0;
+    if (rc)
+        status = elsewhere && !first ? cx_code_exit_status(err.code)
+                                     : cx_cli_fail(plan->syntax->command, &err);
     if (first && is_rank)
         cx_launch_report(rc == CX_ELOST ? CX_LAUNCH_AGAIN : status);
     close_session(s);

@@ -13,12 +13,15 @@ char *openblas_get_config(void);
 char *openblas_get_corename(void);
 
 static void print_kernels(void) {
+    const char *between = "";
     (void)printf("kernels              ");
     for (int l = 0; l < CX_LEVEL_COUNT; l++)
-        if (cx_level_built((cx_level)l))
-            (void)printf("%s%s, ", cx_level_name((cx_level)l),
+        if (cx_level_built((cx_level)l)) {
+            (void)printf("%s%s%s", between, cx_level_name((cx_level)l),
                          cx_level_supported((cx_level)l) ? "" : " (not on this machine)");
-    (void)printf("%s runs\n", cx_level_name(cx_level_now()));
+            between = ", ";
+        }
+    (void)printf("; %s runs\n", cx_level_name(cx_level_now()));
 }
 
 int cx_cmd_version(int argc, char **argv) {

@@ -1,10 +1,12 @@
 #include "coordinator/run_dir.h"
 
 #include "base/file.h"
+#include "base/level.h"
 #include "tasks/task.h"
 #include <dirent.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -153,6 +155,41 @@ static int open_cut(const char *dir, const char *name, uint64_t size, cx_lines *
     return rc ? rc : cx_lines_open(file, out, err);
 }
 
+/* The level of the instruction set that the last line of metrics names; "": none. */
+static int last_kernels(const char *dir, char *name, size_t room, cx_error *err) {
+    char file[600];
+    unsigned char *text = NULL;
+    size_t size = 0;
+    name[0] = 0;
+    int rc = cx_path(file, sizeof file, err, "%s/metrics.jsonl", dir);
+    if (!rc && cx_file_exists(file))
+        rc = cx_file_read(file, (size_t)1 << 30, &text, &size, err);
+    size_t end = size > 0 ? size - 1 : 0, at = end; /* the line's end, its beginning */
+    while (at > 0 && text[at - 1] != '\n')
+        at--;
+    json_t *line = text ? json_loadb((const char *)text + at, end - at, 0, NULL) : NULL;
+    const char *found = json_string_value(json_object_get(line, "kernels"));
+    if (found)
+        (void)snprintf(name, room, "%s", found);
+    json_decref(line);
+    free(text);
+    return rc;
+}
+
+/* A resume on another kind of machine. */
+static int note_kernels(cx_run_dir *dir, cx_error *err) {
+    char before[32];
+    const char *now = cx_level_name(cx_level_now());
+    int rc = last_kernels(dir->path, before, sizeof before, err);
+    size_t at = strlen(dir->note);
+    if (!rc && before[0] && strcmp(before, now) != 0)
+        (void)snprintf(dir->note + at, sizeof dir->note - at,
+                       "%skernels: %s from here on, the run so far had %s; what follows differs "
+                       "in its last bits from what would have followed",
+                       at ? "; " : "", now, before);
+    return rc;
+}
+
 int cx_run_dir_open_lines(cx_run_dir *dir, const cx_run_counters *counters, cx_error *err) {
     /* everything is looked at before anything is changed */
     int rc = check_size(dir->path, "metrics.jsonl", counters->metrics_bytes, err);
@@ -162,6 +199,8 @@ int cx_run_dir_open_lines(cx_run_dir *dir, const cx_run_counters *counters, cx_e
         rc = write_config(dir, err);
     if (!rc)
         rc = open_cut(dir->path, "metrics.jsonl", counters->metrics_bytes, &dir->metrics, err);
+    if (!rc)
+        rc = note_kernels(dir, err);
     if (!rc)
         rc = open_cut(dir->path, "episodes.jsonl", counters->episodes_bytes, &dir->episodes, err);
     return rc;
@@ -230,6 +269,7 @@ int cx_run_dir_update(cx_run_dir *dir, const cx_run_counters *counters, const cx
         for (int h = 0; h < heads->n_heads; h++)
             bad |= set_number(entropy, cx_action_head_name(heads, h), stats->head_entropy[h]);
         bad |= json_object_set(o, "head_entropy", entropy);
+        bad |= json_object_set_new(o, "kernels", json_string(cx_level_name(cx_level_now())));
     }
     json_decref(entropy);
     if (bad) {

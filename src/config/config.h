@@ -36,9 +36,12 @@ typedef struct {
 typedef enum { CX_MODE_ASYNCHRONOUS, CX_MODE_SYNCHRONOUS } cx_run_mode;
 typedef enum { CX_PRESET_DESK, CX_PRESET_PAPER } cx_preset;
 typedef enum { CX_REWARD_ENVELOPE, CX_REWARD_POWER_FIT } cx_reward_form;
+/* workers.kernels; the other words are names of levels (base/level.h) */
+typedef enum { CX_KERNELS_AUTO, CX_KERNELS_EACH } cx_kernels;
 extern const char *const cx_mode_words[]; /* NULL-terminated, numbered as the enum */
 extern const char *const cx_preset_words[];
 extern const char *const cx_reward_words[];
+extern const char *const cx_kernels_words[];
 
 #define CX_REALS_MAX 32
 typedef struct {
@@ -122,7 +125,7 @@ typedef struct {
         double every_seconds;
     } checkpoint;
     struct {
-        int prefetch, chunk_steps;
+        int prefetch, chunk_steps, kernels;
         double late_factor, late_seconds, silence_seconds;
     } workers;
     int allow_held_out;

@@ -9,6 +9,8 @@
 
 const char *const cx_mode_words[] = {"asynchronous", "synchronous", NULL};
 const char *const cx_preset_words[] = {"desk", "paper", NULL};
+const char *const cx_kernels_words[] = {"auto",      "each",      "x86-64-v2",
+                                        "x86-64-v3", "x86-64-v4", NULL};
 const char *const cx_reward_words[] = {"envelope", "power_fit", NULL};
 
 const char *cx_hyper_name(cx_hyper_id id) {

@@ -295,6 +295,10 @@ static int least(int a, int b) {
 
 void cx_gemm(bool ta, bool tb, int m, int n, int k, const cx_real *a, int lda, const cx_real *b,
              int ldb, bool add, cx_real *c, int ldc) {
+#ifdef CX_PLAIN
+    cx_gemm_plain(ta, tb, m, n, k, a, lda, b, ldb, add, c, ldc);
+    return;
+#endif
     if (!ta && tb && m <= 4) {
         few_rows(m, n, k, a, lda, b, ldb, add, c, ldc);
         return;

@@ -37,4 +37,8 @@ void cx_pack(bool tb, int n, int k, const cx_real *b, int ldb, cx_real *packed);
 void cx_gemm_packed(int m, int n, int k, const cx_real *a, int lda, const cx_real *packed, bool add,
                     cx_real *c, int ldc);
 
+/* What cx_gemm (nn/ops.h) computes, by its definition. */
+void cx_gemm_plain(bool ta, bool tb, int m, int n, int k, const cx_real *a, int lda,
+                   const cx_real *b, int ldb, bool add, cx_real *c, int ldc);
+
 #endif

@@ -139,34 +139,29 @@ static void max_two(const cx_call *c, const window *g) {
             max_row(x + 2 * i * g->w, x + (2 * i + 1) * g->w, x_end, y, at, y_end, g->ow);
 }
 
-/* The same way back, where the windows cover the image without a rest. */
-static void max_row_backward(const cx_real *dy, const place *at, cx_real *a, cx_real *b,
+/* The same way back, where the windows cover the image without a rest: one row of the image,
+ * that of the positions `first` and `first` + 1. What is stored beyond it is the beginning of
+ * the next row, which is written afterwards. */
+static void max_row_backward(const cx_real *dy, const place *at, cx_real *dx, int first,
                              const cx_real *dy_end, const cx_real *dx_end, int ow, bool add) {
     place_vec even, odd, low, high;
     lane_masks(&even, &odd, &low, &high);
     const cx_vec zero = {0};
     int j = 0;
-    for (; LANES > 1 && !add && j < ow && dx_end - (b + 2 * j) >= 2 * LANES &&
+    for (; LANES > 1 && !add && j < ow && dx_end - (dx + 2 * j) >= 2 * LANES &&
            dy_end - (dy + j) >= LANES;
          j += LANES) {
         cx_vec d = cx_vload(dy + j);
         place_vec p;
         memcpy(&p, at + j, sizeof p);
-        cx_vec v0 = CX_VPICK(p == 0, d, zero), v1 = CX_VPICK(p == 1, d, zero);
-        cx_vec v2 = CX_VPICK(p == 2, d, zero), v3 = CX_VPICK(p == 3, d, zero);
-        bool last = j + LANES >= ow; /* beyond row a lies row b: it is written after it */
-        cx_vstore(a + 2 * j, __builtin_shuffle(v0, v1, low));
-        if (!last || 2 * (ow - j) > LANES)
-            cx_vstore(a + 2 * j + LANES, __builtin_shuffle(v0, v1, high));
-        cx_vstore(b + 2 * j, __builtin_shuffle(v2, v3, low));
-        if (!last || 2 * (ow - j) > LANES)
-            cx_vstore(b + 2 * j + LANES, __builtin_shuffle(v2, v3, high));
+        cx_vec v0 = CX_VPICK(p == first, d, zero), v1 = CX_VPICK(p == first + 1, d, zero);
+        cx_vstore(dx + 2 * j, __builtin_shuffle(v0, v1, low));
+        if (2 * (ow - j) > LANES)
+            cx_vstore(dx + 2 * j + LANES, __builtin_shuffle(v0, v1, high));
     }
-    for (; j < ow; j++) {
-        cx_real *to[4] = {a + 2 * j, a + 2 * j + 1, b + 2 * j, b + 2 * j + 1};
-        for (int k = 0; k < 4; k++)
-            *to[k] = (add ? *to[k] : 0) + (at[j] == k ? dy[j] : 0);
-    }
+    for (; j < ow; j++)
+        for (int k = 0; k < 2; k++)
+            dx[2 * j + k] = (add ? dx[2 * j + k] : 0) + (at[j] == first + k ? dy[j] : 0);
 }
 
 static void max_two_backward(const cx_call *c, const window *g) {
@@ -178,8 +173,9 @@ static void max_two_backward(const cx_call *c, const window *g) {
         cx_zero(dx, (size_t)c->in[0].size);
     for (int p = 0; p < g->planes; p++, dx += g->h * g->w)
         for (int i = 0; i < g->oh; i++, dy += g->ow, at += g->ow)
-            max_row_backward(dy, at, dx + 2 * i * g->w, dx + (2 * i + 1) * g->w, dy_end, dx_end,
-                             g->ow, add);
+            for (int k = 0; k < 2; k++) /* in this order */
+                max_row_backward(dy, at, dx + (2 * i + k) * g->w, 2 * k, dy_end, dx_end, g->ow,
+                                 add);
 }
 
 static void max_any(const window *g, const cx_real *x, cx_real *y, place *at) {

@@ -1,4 +1,5 @@
-/* Messages between ranks under MPI: point to point, non-blocking, one tag, no collective.
+/* Messages between ranks under MPI: point to point, non-blocking, one tag, no collective
+ * but one at the start (cx_mpi_compare).
  * Nothing here waits: sends and receives are started, and looked after on every call;
  * callers sleep between calls (a rank that waits inside MPI burns a core). MPI_Iprobe
  * and MPI_Irecv rather than MPI_Mprobe: one thread needs no more, a receive of a large
@@ -11,6 +12,7 @@
 #include <mpi.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { TAG = 67, TAKE_AT_ONCE = 256 /* receives begun in one call: bounds its time */ };
 static const double close_seconds = 5, broken_seconds = 1;
@@ -227,6 +229,25 @@ int cx_mpi_open(int *argc, char ***argv, cx_transport **out, cx_error *err) {
         return mpi_fault(rc, "MPI_Comm_rank", err);
     }
     *out = &e->base;
+    return CX_OK;
+}
+
+int cx_mpi_compare(cx_transport *t, int mine, cx_mpi_extremes *out, cx_error *err) {
+    struct {
+        int value, rank;
+    } own = {mine, t->rank}, first = own;
+    memset(out, 0, sizeof *out);
+    if (gethostname(out->host, sizeof out->host - 1) != 0)
+        out->host[0] = '?';
+    int rc = MPI_Allreduce(&own, &first, 1, MPI_2INT, MPI_MINLOC, MPI_COMM_WORLD);
+    if (rc == MPI_SUCCESS)
+        rc = MPI_Allreduce(&mine, &out->most, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
+    if (rc == MPI_SUCCESS)
+        rc = MPI_Bcast(out->host, sizeof out->host, MPI_CHAR, first.rank, MPI_COMM_WORLD);
+    if (rc != MPI_SUCCESS)
+        return mpi_fault(rc, "MPI_Allreduce", err);
+    out->least = first.value;
+    out->least_rank = first.rank;
     return CX_OK;
 }
 

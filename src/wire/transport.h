@@ -35,6 +35,14 @@ int cx_loopback_create(cx_transport *ends[2], cx_error *err);
  * and calls MPI_Finalize where none is left, and where the transport is not `broken`
  * (MPI_Finalize may hang when a rank died). */
 int cx_mpi_open(int *argc, char ***argv, cx_transport **out, cx_error *err);
+/* The least and the most of the ranks' numbers; who has the least, the first of them, and
+ * on which machine. All ranks of `t` call it, before any message: it is a collective
+ * operation, which as cx_mpi_open waits for all. */
+typedef struct {
+    int least, most, least_rank;
+    char host[64];
+} cx_mpi_extremes;
+int cx_mpi_compare(cx_transport *t, int mine, cx_mpi_extremes *out, cx_error *err);
 /* Library version text of MPI, its first line; needs no cx_mpi_open. */
 const char *cx_mpi_version(char *buffer, size_t size);
 

@@ -1,5 +1,7 @@
 #include "tests/test.h"
 
+#include "tests/levels.h"
+
 #include "nn/graph.h"
 #include <math.h>
 #include <stdbool.h>
@@ -517,5 +519,7 @@ int main(void) {
         cmocka_unit_test(test_dropout_bits),
         cmocka_unit_test(test_dropout_share),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = 0;
+    RUN_AT_EACH_LEVEL(failed, tests, NULL, NULL);
+    return failed;
 }

@@ -1,5 +1,7 @@
 #include "tests/test.h"
 
+#include "tests/levels.h"
+
 #include "nn/replay.h"
 #include <dirent.h>
 #include <string.h>
@@ -133,5 +135,7 @@ int main(void) {
         cmocka_unit_test(test_all_vectors),
         cmocka_unit_test(test_faulty_files),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = 0;
+    RUN_AT_EACH_LEVEL(failed, tests, NULL, NULL);
+    return failed;
 }

@@ -2,6 +2,7 @@
  * range, and NaN, infinities and zeros. */
 #include "tests/test.h"
 
+#include "base/level.h"
 #include "nn/vmath.h"
 #include <stdbool.h>
 
@@ -104,6 +105,12 @@ static void test_special_values(void **state) {
 }
 
 int main(void) {
+#ifdef CX_TEST_NEEDS_FMA
+    if (!cx_level_supported(CX_LEVEL_v3)) {
+        printf("skip: this machine has no fused multiply-add\n");
+        return 77;
+    }
+#endif
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_accuracy),
         cmocka_unit_test(test_special_values),

@@ -2,6 +2,8 @@
  * one entry after the other, on tensors of many blocks. */
 #include "tests/test.h"
 
+#include "tests/levels.h"
+
 #include "optim/optimizer.h"
 #include <math.h>
 #include <string.h>
@@ -250,5 +252,7 @@ int main(void) {
         cmocka_unit_test(test_decoupled_decay_and_no_lamb),
         cmocka_unit_test(test_small_rates),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = 0;
+    RUN_AT_EACH_LEVEL(failed, tests, NULL, NULL);
+    return failed;
 }

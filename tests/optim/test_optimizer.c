@@ -1,5 +1,7 @@
 #include "tests/test.h"
 
+#include "tests/levels.h"
+
 #include "base/arena.h"
 #include "optim/optimizer.h"
 #include <float.h>
@@ -482,5 +484,7 @@ int main(void) {
         cmocka_unit_test(test_named_rules),
         cmocka_unit_test(test_layouts_that_cannot_be),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = 0;
+    RUN_AT_EACH_LEVEL(failed, tests, NULL, NULL);
+    return failed;
 }

@@ -2,6 +2,8 @@
  * refused by the name of the switch; corrupt files are refused too. */
 #include "tests/test.h"
 
+#include "tests/levels.h"
+
 #include "base/file.h"
 #include "optim/replay.h"
 #include <jansson.h>
@@ -202,5 +204,7 @@ int main(void) {
         cmocka_unit_test(test_wrong_values_fail), cmocka_unit_test(test_edited_files),
         cmocka_unit_test(test_cut_files),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = 0;
+    RUN_AT_EACH_LEVEL(failed, tests, NULL, NULL);
+    return failed;
 }

@@ -1,6 +1,8 @@
 #include "tests/policy/sample.h"
 #include "tests/test.h"
 
+#include "tests/levels.h"
+
 #include "base/rng.h"
 #include "policy/network.h"
 
@@ -382,5 +384,7 @@ int main(void) {
         cmocka_unit_test(test_gradient),   cmocka_unit_test(test_padding),
         cmocka_unit_test(test_many_sizes), cmocka_unit_test(test_shapes_of_configuration),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = 0;
+    RUN_AT_EACH_LEVEL(failed, tests, NULL, NULL);
+    return failed;
 }

@@ -1,5 +1,7 @@
 #include "tests/test.h"
 
+#include "tests/levels.h"
+
 #include "tests/tasks/make.h"
 
 static cx_config config;
@@ -229,5 +231,7 @@ int main(void) {
         cmocka_unit_test(test_sgd_falls),
         cmocka_unit_test(test_one_dimension),
     };
-    return cmocka_run_group_tests(tests, set_up, NULL);
+    int failed = 0;
+    RUN_AT_EACH_LEVEL(failed, tests, set_up, NULL);
+    return failed;
 }
