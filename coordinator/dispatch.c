@@ -13,8 +13,9 @@ typedef struct {
     cx_trajectory *trajectory; /* DONE */
 } episode_slot;
 
-/* Baselines are made this many instances ahead of need, and two for each worker. */
-enum { AHEAD = 2048 };
+/* Baselines are made this many instances ahead of need, and so many more for each worker: a
+ * sweep may take a hundred times as long as most. */
+enum { AHEAD = 2048, AHEAD_EACH = 16 };
 
 typedef struct {
     slot_state state; /* of its baseline */
@@ -68,7 +69,8 @@ static uint64_t first_instance(const cx_dispatch *d) {
 /* First instance whose baseline is not wanted yet. */
 static uint64_t instances_end(const cx_dispatch *d) {
     uint64_t reuse = (uint64_t)d->rules.environment_reuse;
-    uint64_t wanted = (window_end(d) + reuse - 1) / reuse + 2 * (uint64_t)d->rules.workers + AHEAD;
+    uint64_t wanted =
+        (window_end(d) + reuse - 1) / reuse + AHEAD_EACH * (uint64_t)d->rules.workers + AHEAD;
     uint64_t last = (d->total + reuse - 1) / reuse;
     return least(least(wanted, last), first_instance(d) + (uint64_t)d->n_instances);
 }
@@ -138,7 +140,8 @@ int cx_dispatch_create(const cx_dispatch_rules *rules, uint64_t version, cx_disp
     d->base = d->episodes_seen = version * (uint64_t)B;
     d->version = version;
     d->n_episodes = (rules->max_staleness + 1) * B;
-    d->n_instances = d->n_episodes / rules->environment_reuse + 2 * rules->workers + AHEAD + 4;
+    d->n_instances =
+        d->n_episodes / rules->environment_reuse + AHEAD_EACH * rules->workers + AHEAD + 4;
     d->instances_seen = d->base / (uint64_t)rules->environment_reuse;
     d->episode = calloc((size_t)d->n_episodes, sizeof *d->episode);
     d->instance = calloc((size_t)d->n_instances, sizeof *d->instance);

@@ -245,8 +245,8 @@ bool cx_conv_winograd_fits(const cx_conv *g) {
         return false;
     job f = forward_job(g), d = gradient_job(g);
     portion pf = make_portion(&f, 1, 1, 1), pd = make_portion(&d, 1, 1, 1);
-    size_t most = portion_size(&pf) > portion_size(&pd) ? portion_size(&pf) : portion_size(&pd);
-    return most * sizeof(cx_real) <= 4 * (size_t)STRIPS;
+    return tile_bytes(&pf) <= 2 * (size_t)TILES && strip_bytes(&pf) <= 2 * (size_t)STRIPS &&
+           strip_bytes(&pd) <= 2 * (size_t)STRIPS;
 }
 
 size_t cx_conv_winograd_temp(const cx_conv *g) {

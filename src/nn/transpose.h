@@ -24,27 +24,37 @@ typedef int32_t cx_lane_index __attribute__((vector_size(CX_VEC_BYTES)));
 #define CX_LANE_ROWS(f)                                                                            \
     { CX_LANE_ROW(f, 1), CX_LANE_ROW(f, 2), CX_LANE_ROW(f, 4), CX_LANE_ROW(f, 8) }
 
-/* Transposes r[CX_LANES][CX_LANES]: at distance d the blocks off the diagonal are
- * exchanged, for d = 1, 2, 4, ... The lanes are tables in memory: built from numbers they
- * would cost more than the exchanges. */
+/* One exchange, at distance 1 << s. The lanes are tables in memory: built from numbers
+ * they would cost more than the exchange. */
 static inline __attribute__((always_inline)) void
-cx_transpose(cx_vec r[CX_VEC_BYTES / sizeof(cx_real)]) {
-    enum { LANES = CX_VEC_BYTES / sizeof(cx_real) };
+cx_exchange(cx_vec r[CX_VEC_BYTES / sizeof(cx_real)], const int s) {
     static const cx_lane_number lows[4][16] = CX_LANE_ROWS(CX_LOW);
     static const cx_lane_number highs[4][16] = CX_LANE_ROWS(CX_HIGH);
-    for (int s = 0; 1 << s < LANES; s++) {
-        cx_lane_index low, high;
-        memcpy(&low, lows[s], sizeof low);
-        memcpy(&high, highs[s], sizeof high);
+    cx_lane_index low, high;
+    memcpy(&low, lows[s], sizeof low);
+    memcpy(&high, highs[s], sizeof high);
 #pragma GCC unroll 16
-        for (int i = 0; i < LANES; i++) {
-            if (i & 1 << s)
-                continue;
-            cx_vec x = r[i], y = r[i + (1 << s)];
-            r[i] = __builtin_shuffle(x, y, low);
-            r[i + (1 << s)] = __builtin_shuffle(x, y, high);
-        }
+    for (int i = 0; i < CX_LANES; i++) {
+        if (i & 1 << s)
+            continue;
+        cx_vec x = r[i], y = r[i + (1 << s)];
+        r[i] = __builtin_shuffle(x, y, low);
+        r[i + (1 << s)] = __builtin_shuffle(x, y, high);
     }
+}
+
+/* Transposes r[CX_LANES][CX_LANES]: at distance d the blocks off the diagonal are
+ * exchanged, for d = 1, 2, 4, ..., written out so that r stays in registers. */
+static inline __attribute__((always_inline)) void
+cx_transpose(cx_vec r[CX_VEC_BYTES / sizeof(cx_real)]) {
+    if (CX_LANES > 1)
+        cx_exchange(r, 0);
+    if (CX_LANES > 2)
+        cx_exchange(r, 1);
+    if (CX_LANES > 4)
+        cx_exchange(r, 2);
+    if (CX_LANES > 8)
+        cx_exchange(r, 3);
 }
 
 #endif

@@ -29,7 +29,7 @@ reward: {learning_rates: [1e-2], max_extensions: 0, length_factor: 1}
 policy: {hidden: 8, lstm: 8}
 ppo: {episodes_per_update: 16, buffer_episodes: 16, minibatch_episodes: 8, minibatches: 2}
 workers: {prefetch: 1}
-tasks: [{family: nqm, outer_steps: 10, inner_per_outer: 400, dimension: 1000, conditioning: 100, noise: 0.5}]
+tasks: [{family: nqm, outer_steps: 10, inner_per_outer: 10000, dimension: 1000, conditioning: 100, noise: 0.5}]
 Y
 "$cox" train "$work/slow.yaml" --out "$work/slow" -j 3 >"$work/log" 2>&1 </dev/null &
 pid=$!
@@ -45,7 +45,7 @@ expect 75 "update 0, $kept episodes" "$cox" train "$work/slow.yaml" --out "$work
 [ "$(lines "$work/slow/episodes.jsonl")" = "$kept" ] || fail "finished episodes were lost"
 
 # a worker amid an endless episode does not keep a run from stopping
-sed 's/inner_per_outer: 400/inner_per_outer: 40000/; s/outer_steps: 10/outer_steps: 1000/' "$work/slow.yaml" >"$work/endless.yaml"
+sed 's/inner_per_outer: 10000/inner_per_outer: 100000/; s/outer_steps: 10/outer_steps: 1000/' "$work/slow.yaml" >"$work/endless.yaml"
 "$cox" train "$work/endless.yaml" --out "$work/endless" -j 3 >"$work/log" 2>&1 </dev/null &
 pid=$!
 while [ ! -e "$work/endless/config.yaml" ] && kill -0 $pid 2>/dev/null; do sleep 0.05; done
