@@ -190,7 +190,7 @@ $(BUILD)/smpi/%.o: %.c Makefile
 $(BUILD)/scale/sim: $(SMPI_OBJ) $(SCALE_OBJ) $(BUILD)/libcoxswain.a
 	@mkdir -p $(@D)
 	@smpicc -o $@ $^ $(LIBS)
-$(BUILD)/scale/cost: $(BUILD)/o/bench/scale/cost.o $(BUILD)/o/bench/scale/hub.o $(SCALE_OBJ) $(BUILD)/libcoxswain.a
+$(BUILD)/scale/cost: $(BUILD)/o/bench/scale/cost.o $(SCALE_OBJ) $(BUILD)/libcoxswain.a
 	@mkdir -p $(@D)
 	@$(CC) -o $@ $^ $(LIBS)
 $(BUILD)/scale/times: $(BUILD)/o/bench/scale/times.o $(BUILD)/o/workers/inner_run.o $(BUILD)/libcoxswain.a

@@ -79,7 +79,7 @@ static int run_alone(cx_session *s, const cx_session_plan *plan, const cx_args *
                      cx_error *err) {
     cx_launch_catch_signals();
     if (!s->transport) { /* not even started as one rank of MPI */
-        int rc = cx_loopback_create(s->ends, err);
+        int rc = cx_loopback_create(2, s->ends, err);
         if (rc)
             return rc;
         s->transport = s->ends[0];

@@ -3,13 +3,13 @@
  *   cost CONFIG TIMES WORKERS UPDATES DIR [KEY=VALUE]...
  * DIR must be new. assign: choosing a job, packing and sending it; the others: from a
  * message's arrival until the next look for one. */
-#include "bench/scale/hub.h"
 #include "bench/scale/model.h"
 
 #include "base/clock.h"
 #include "base/hash.h"
 #include "coordinator/coordinator.h"
 #include "wire/message.h"
+#include "wire/transport.h"
 #include "workers/worker.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,7 +111,7 @@ static int run(const cx_config *config, const char *yaml, int workers, const cha
               .stopped = calloc((size_t)workers, sizeof(bool))};
     if (!ends || !c.worker || !c.stopped)
         return cx_fail(err, CX_ENOMEM, "no memory for %d workers", workers);
-    int rc = cx_hub_create(workers + 1, ends, err);
+    int rc = cx_loopback_create(workers + 1, ends, err);
     if (rc)
         return rc;
     meter m = {.base = {.ranks = workers + 1,

@@ -1,4 +1,4 @@
-/* Two queues inside one process. */
+/* A queue for each rank, inside one process. */
 #include "wire/transport.h"
 
 #include <stdlib.h>
@@ -8,6 +8,7 @@ struct item {
     item *next;
     void *data;
     size_t size;
+    int from;
 };
 
 typedef struct {
@@ -16,19 +17,20 @@ typedef struct {
 } inbox;
 
 typedef struct {
-    inbox box[2];
+    int open; /* ends that are not closed */
+    inbox box[];
 } link_state;
 
 typedef struct {
     cx_transport base; /* first: a cx_transport * is an end * */
-    link_state *link;  /* shared; freed with the second end */
+    link_state *link;  /* shared; freed with the last end */
 } end;
 
 static int end_send(cx_transport *t, int to, void *data, size_t size, cx_error *err) {
     link_state *link = ((end *)t)->link;
-    if (to != 1 - t->rank) {
+    if (to < 0 || to >= t->ranks || to == t->rank) {
         free(data);
-        return cx_fail(err, CX_ESTATE, "rank %d of 2 sends to rank %d", t->rank, to);
+        return cx_fail(err, CX_ESTATE, "rank %d of %d sends to rank %d", t->rank, t->ranks, to);
     }
     inbox *box = &link->box[to];
     item *i = box->closed ? NULL : malloc(sizeof *i);
@@ -36,7 +38,7 @@ static int end_send(cx_transport *t, int to, void *data, size_t size, cx_error *
         free(data);
         return box->closed ? CX_OK : cx_fail(err, CX_ENOMEM, "no memory for a message");
     }
-    *i = (item){NULL, data, size};
+    *i = (item){NULL, data, size, t->rank};
     if (box->last)
         box->last->next = i;
     else
@@ -56,7 +58,7 @@ static int end_receive(cx_transport *t, int *from, void **data, size_t *size, cx
     box->first = i->next;
     if (!i->next)
         box->last = NULL;
-    *from = 1 - t->rank;
+    *from = i->from;
     *data = i->data;
     *size = i->size;
     free(i);
@@ -78,30 +80,36 @@ static void end_close(cx_transport *t) {
     while (end_receive(t, &from, &data, &size, NULL) == CX_OK && data)
         free(data);
     link->box[t->rank].closed = true;
-    if (link->box[1 - t->rank].closed)
+    if (--link->open == 0)
         free(link);
     free(t);
 }
 
-int cx_loopback_create(cx_transport *ends[2], cx_error *err) {
-    link_state *link = calloc(1, sizeof *link);
-    end *e[2] = {calloc(1, sizeof **e), calloc(1, sizeof **e)};
-    if (!link || !e[0] || !e[1]) {
-        free(link);
-        free(e[0]);
-        free(e[1]);
-        ends[0] = ends[1] = NULL;
-        return cx_fail(err, CX_ENOMEM, "no memory for the messages of one process");
+int cx_loopback_create(int ranks, cx_transport **ends, cx_error *err) {
+    link_state *link = calloc(1, sizeof *link + (size_t)ranks * sizeof *link->box);
+    int made = 0;
+    for (; link && made < ranks; made++) {
+        end *e = calloc(1, sizeof *e);
+        if (!e)
+            break;
+        e->base = (cx_transport){.rank = made,
+                                 .ranks = ranks,
+                                 .send = end_send,
+                                 .receive = end_receive,
+                                 .pending = end_pending,
+                                 .close = end_close};
+        e->link = link;
+        ends[made] = &e->base;
     }
-    for (int r = 0; r < 2; r++) {
-        e[r]->base = (cx_transport){.rank = r,
-                                    .ranks = 2,
-                                    .send = end_send,
-                                    .receive = end_receive,
-                                    .pending = end_pending,
-                                    .close = end_close};
-        e[r]->link = link;
-        ends[r] = &e[r]->base;
+    if (made == ranks) {
+        link->open = ranks;
+        return CX_OK;
     }
-    return CX_OK;
+    free(link);
+    for (int r = 0; r < ranks; r++) {
+        if (r < made)
+            free(ends[r]);
+        ends[r] = NULL;
+    }
+    return cx_fail(err, CX_ENOMEM, "no memory for the messages of one process");
 }

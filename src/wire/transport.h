@@ -25,10 +25,10 @@ struct cx_transport {
     void (*close)(cx_transport *t);
 };
 
-/* Two ends of one process: ends[0] is rank 0 of 2, ends[1] rank 1. Not for threads.
+/* The ranks of one process: ends[r] is rank r of `ranks` (at least 1). Not for threads.
  * Each end is closed for itself; what is sent to a closed end is dropped, as a dead
  * rank would. */
-int cx_loopback_create(cx_transport *ends[2], cx_error *err);
+int cx_loopback_create(int ranks, cx_transport **ends, cx_error *err);
 /* MPI must not be initialized yet; argc and argv may be NULL. Only wire/mpi.c includes
  * mpi.h. A receiver that died is not reported by MPI: sends to it stay pending, and
  * only the caller's own time-out finds out. `close` waits some seconds for pending sends

@@ -81,7 +81,7 @@ static void train(void) {
     config.updates = 1; /* it may be another on --resume */
     fuzz_clear("first");
     fuzz_must(cx_data_store_open(&config, &store, &err) == CX_OK);
-    fuzz_must(cx_loopback_create(end, &err) == CX_OK);
+    fuzz_must(cx_loopback_create(2, end, &err) == CX_OK);
     int rc = cx_message_send_hello(end[1], 0, cx_hash(yaml, strlen(yaml), 0), &err);
     if (!rc)
         rc = cx_worker_create(&config, store, end[1], &w, &err);
