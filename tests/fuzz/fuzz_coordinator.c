@@ -5,7 +5,7 @@
 #include "tests/fuzz/messages.h"
 #include <string.h>
 
-enum { MESSAGES = 9 };
+enum { MESSAGES = 11 };
 
 static int busy(void *context, bool *worked, cx_error *err) {
     (void)context;
@@ -61,6 +61,7 @@ static void seeds(const fuzz_sink *sink) {
     fuzz_seed_pieces(sink, c.piece, 5);
     fuzz_seed_pieces(sink, c.piece, 6);
     fuzz_seed_pieces(sink, (const cx_slice[]){c.piece[0], c.piece[8]}, 2);
+    fuzz_seed_pieces(sink, (const cx_slice[]){c.piece[0], c.piece[1], c.piece[10]}, 3);
 }
 
 const fuzz_target fuzz_target_coordinator = {"coordinator", run, seeds};
