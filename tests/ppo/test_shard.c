@@ -73,8 +73,8 @@ static void compute(const cx_learner *l, helper *h, errand *e) {
     e->n = cx_shard_results(&e->work.shard, net);
     e->out = malloc(e->n * sizeof(float));
     assert_non_null(e->out);
-    assert_ok(cx_shard_check(&e->work.shard, e->data, e->work.size, cx_net_shape_of(net),
-                             &l->heads, &err));
+    assert_ok(cx_shard_check(&e->work.shard, e->data, e->work.size, cx_net_shape_of(net), &l->heads,
+                             &err));
     assert_ok(cx_shard_compute(&e->work.shard, e->data, net, e->weights, &l->heads, &h->scratch,
                                e->out, &e->sums, &err));
 }
@@ -108,8 +108,8 @@ static void update_by_helpers(cx_learner *l, uint64_t seed, bool here) {
             bool lost = cx_rng_below(&rng, 5) == 0;
             compute(l, &h[cx_rng_below(&rng, HELPERS)], &e[i]);
             for (uint32_t k = 0; !lost && k < 1 + cx_rng_below(&rng, 2); k++)
-                assert_ok(cx_learner_answer(l, e[i].work.number, e[i].out, e[i].n, &e[i].sums,
-                                            &err));
+                assert_ok(
+                    cx_learner_answer(l, e[i].work.number, e[i].out, e[i].n, &e[i].sums, &err));
             if (lost)
                 cx_learner_reopen(l, e[i].work.number);
             errand_free(&e[i]);
@@ -235,7 +235,8 @@ static void test_checks(void **state) {
     const cx_net_shape *shape = cx_net_shape_of(l->policy.net);
     const cx_shard good = e.work.shard;
     size_t size = e.work.size;
-#define REFUSED(s, n) assert_int_equal(cx_shard_check(&(s), e.data, n, shape, &l->heads, &err), CX_EFORMAT)
+#define REFUSED(s, n)                                                                              \
+    assert_int_equal(cx_shard_check(&(s), e.data, n, shape, &l->heads, &err), CX_EFORMAT)
     assert_ok(cx_shard_check(&good, e.data, size, shape, &l->heads, &err));
     REFUSED(good, size - 1);
     cx_shard s = good;
