@@ -22,8 +22,7 @@ static int run_by_run(const fixture *f, cx_rng *rng, cx_split split, cx_baseline
         cx_sweep_run it = open[i];
         open[i] = open[--n];
         cx_sweep_outcome o;
-        assert_ok(
-            cx_baseline_run_one(&f->config, f->task, split, 32, &it, NULL, &o, &err));
+        assert_ok(cx_baseline_run_one(&f->config, f->task, split, 32, &it, NULL, &o, &err));
         cx_sweep_answer(sweep, it.number, &o);
         runs++;
     }
