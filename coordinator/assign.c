@@ -75,20 +75,32 @@ static int give(coordinator *c, int rank, const cx_job *job, bool *known, cx_err
 
 /* A job behind another one waits for it, while some other worker might do it: a queue is for
  * bridging the time in which the coordinator does not answer, and no longer. */
-static bool may_take(const coordinator *c, int rank, int depth) {
+static bool holds_enough(const coordinator *c, int rank) {
     const cx_watch *w = c->crew->watch;
-    return cx_watch_may_take(w, rank, depth, c->crew->time) &&
-           (depth == 0 || cx_watch_expected(w, rank) < 0.05 + 2 * c->longest_slice);
+    return cx_watch_taken_up(w, rank) ||
+           (cx_watch_held(w, rank) > 0 &&
+            cx_watch_expected(w, rank) >= 0.05 + 2 * c->longest_slice);
+}
+
+static bool may_take(const coordinator *c, int rank, int depth) {
+    cx_watch *w = c->crew->watch;
+    if (holds_enough(c, rank)) {
+        cx_watch_pass_over(w, rank);
+        return false;
+    }
+    return cx_watch_may_take(w, rank, depth, c->crew->time);
 }
 
 /* In turn, so that all have one job before any has two. */
 int cx_coordinator_assign(coordinator *c, bool *did, cx_error *err) {
+    const cx_watch *w = c->crew->watch;
     bool more = true; /* somebody holds as many */
     for (int depth = 0; more && depth < c->config->workers.prefetch; depth++) {
         more = false;
-        for (int rank = 1; rank <= c->n_workers; rank++) {
-            more |= cx_watch_held(c->crew->watch, rank) > depth;
-            if (!may_take(c, rank, depth))
+        for (int rank = cx_watch_open(w, 1); rank && rank <= c->n_workers;
+             rank = cx_watch_open(w, rank + 1)) {
+            more |= cx_watch_held(w, rank) > depth;
+            if (cx_watch_held(w, rank) != depth || !may_take(c, rank, depth))
                 continue;
             cx_job job = cx_dispatch_next(c->dispatch);
             if (job.kind == CX_JOB_NONE)

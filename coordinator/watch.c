@@ -1,6 +1,7 @@
 #include "coordinator/watch.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,7 +38,8 @@ struct cx_watch {
     cx_watch_rules rules;
     member *member;
     holding *holdings;
-    tally *took; /* [kinds][entries + 1]; the last one: of all entries */
+    tally *took;    /* [kinds][entries + 1]; the last one: of all entries */
+    uint64_t *open; /* a bit for each rank that is not passed over */
     uint64_t reissued;
     double well_seen; /* when somebody was well */
 };
@@ -50,9 +52,10 @@ int cx_watch_create(const cx_watch_rules *rules, cx_watch **out, cx_error *err) 
         w->rules = *rules;
         w->member = calloc(n + 1, sizeof *w->member);
         w->holdings = calloc(n * prefetch + 1, sizeof *w->holdings);
+        w->open = calloc(n / 64 + 1, sizeof *w->open);
         w->took = calloc(CX_JOB_KINDS * ((size_t)rules->entries + 1), sizeof *w->took);
     }
-    if (!w || !w->member || !w->holdings || !w->took) {
+    if (!w || !w->member || !w->holdings || !w->open || !w->took) {
         cx_watch_destroy(w);
         return cx_fail(err, CX_ENOMEM, "no memory for the jobs of %d workers", rules->workers);
     }
@@ -69,6 +72,7 @@ void cx_watch_destroy(cx_watch *w) {
         cx_trajectory_destroy(w->holdings[i].growing);
     free(w->member);
     free(w->holdings);
+    free(w->open);
     free(w->took);
     free(w);
 }
@@ -79,6 +83,29 @@ static member *of(const cx_watch *w, int rank) {
 
 static bool is_learner(const cx_watch *w, int i) {
     return i >= w->rules.workers - w->rules.learners;
+}
+
+/* --- who may get a job --- */
+
+static void set_open(cx_watch *w, const member *m) {
+    ptrdiff_t i = m - w->member;
+    w->open[i / 64] |= (uint64_t)1 << i % 64;
+}
+
+void cx_watch_pass_over(cx_watch *w, int rank) {
+    int i = rank - 1;
+    w->open[i / 64] &= ~((uint64_t)1 << i % 64);
+}
+
+int cx_watch_open(const cx_watch *w, int from) {
+    int i = from - 1;
+    if (i >= w->rules.workers)
+        return 0;
+    uint64_t word = w->open[i / 64] & ~(uint64_t)0 << i % 64;
+    for (i /= 64; !word; word = w->open[i])
+        if (++i > (w->rules.workers - 1) / 64)
+            return 0;
+    return 64 * i + __builtin_ctzll(word) + 1;
 }
 
 /* --- how long things take --- */
@@ -117,8 +144,10 @@ static void learn(cx_watch *w, const holding *h, double seconds) {
 /* --- who is there --- */
 
 void cx_watch_ready(cx_watch *w, int rank, double now) {
-    if (of(w, rank)->state == CX_CREW_AWAITED)
+    if (of(w, rank)->state == CX_CREW_AWAITED) {
         of(w, rank)->state = CX_CREW_WELL;
+        set_open(w, of(w, rank));
+    }
     of(w, rank)->heard = now;
 }
 
@@ -158,6 +187,7 @@ void cx_watch_heard(cx_watch *w, int rank, double now) {
     if (m->state != CX_CREW_LATE)
         return;
     m->state = CX_CREW_WELL;
+    set_open(w, m);
     m->given_up = false;
     int doublings = m->n_late <= BENCH_DOUBLINGS_MAX ? m->n_late - 1 : BENCH_DOUBLINGS_MAX;
     m->no_sooner = now + ldexp(w->rules.late_seconds, doublings);
@@ -178,6 +208,11 @@ bool cx_watch_may_take(const cx_watch *w, int rank, int depth, double now) {
     /* one that was late has to prove itself with single jobs */
     return m->state == CX_CREW_WELL && m->n == depth && depth < w->rules.prefetch &&
            (m->n_late == 0 || (depth == 0 && now >= m->no_sooner));
+}
+
+bool cx_watch_taken_up(const cx_watch *w, int rank) {
+    const member *m = of(w, rank);
+    return m->state != CX_CREW_WELL || m->n >= w->rules.prefetch || (m->n > 0 && m->n_late > 0);
 }
 
 const cx_job *cx_watch_first(const cx_watch *w, int rank) {
@@ -210,7 +245,8 @@ bool cx_watch_give(cx_watch *w, int rank, const cx_job *job, const cx_load *load
     return true;
 }
 
-static void take_off(member *m, holding *h, double now) {
+static void take_off(cx_watch *w, member *m, holding *h, double now) {
+    set_open(w, m);
     cx_trajectory_destroy(h->growing);
     if (h == m->job)
         m->began = m->heard = now;
@@ -240,7 +276,7 @@ bool cx_watch_answered(cx_watch *w, int rank, const cx_job *job, cx_trajectory *
         *trajectory = h->growing;
         h->growing = NULL;
     }
-    take_off(m, h, now);
+    take_off(w, m, h, now);
     return true;
 }
 
@@ -248,7 +284,7 @@ bool cx_watch_drop(cx_watch *w, int rank, const cx_job *job, double now) {
     member *m = of(w, rank);
     holding *h = find(m, job);
     if (h)
-        take_off(m, h, now);
+        take_off(w, m, h, now);
     return h != NULL;
 }
 
@@ -280,7 +316,7 @@ void cx_watch_lost(cx_watch *w, int rank, cx_watch_again again, void *context) {
     member *m = of(w, rank);
     hand_out_again(w, m, again, context);
     while (m->n > 0)
-        take_off(m, &m->job[m->n - 1], 0);
+        take_off(w, m, &m->job[m->n - 1], 0);
     m->state = CX_CREW_LOST;
 }
 

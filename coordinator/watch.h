@@ -63,6 +63,13 @@ int cx_watch_held(const cx_watch *w, int rank);
 double cx_watch_expected(const cx_watch *w, int rank);
 /* May it get one more job, as its number `depth` + 1? */
 bool cx_watch_may_take(const cx_watch *w, int rank, int depth, double now);
+/* The first rank from `from` on that may get a job now, or might in a moment; 0: none. Whoever is
+ * passed over is no such rank again before something of it changes: who holds enough is not
+ * looked at in every round. */
+int cx_watch_open(const cx_watch *w, int from);
+void cx_watch_pass_over(cx_watch *w, int rank);
+/* It will not get one before it has been heard from, or has done one: no use in asking again. */
+bool cx_watch_taken_up(const cx_watch *w, int rank);
 /* False where it holds that job already, as one that it was late with: nothing is to be sent. */
 bool cx_watch_give(cx_watch *w, int rank, const cx_job *job, const cx_load *load, double now);
 /* The job that it is at, NULL: none. */

@@ -257,6 +257,52 @@ static void test_two_hold_a_job(void **state) {
     cx_watch_destroy(w);
 }
 
+/* Whoever is passed over is asked again when something of it has changed, and not before. */
+static void test_passed_over(void **state) {
+    (void)state;
+    enum { N = 130 }; /* more than two words of bits */
+    cx_error err;
+    cx_watch *w;
+    cx_watch_rules rules = {
+        .workers = N, .prefetch = 1, .entries = 1, .late_factor = 5, .late_seconds = 10};
+    assert_ok(cx_watch_create(&rules, &w, &err));
+    assert_int_equal(cx_watch_open(w, 1), 0); /* nobody is ready */
+    for (int rank = 1; rank <= N; rank += 3)
+        cx_watch_ready(w, rank, 0);
+    int n = 0, last = 0;
+    for (int rank = cx_watch_open(w, 1); rank; rank = cx_watch_open(w, rank + 1), n++) {
+        assert_int_equal(rank % 3, 1);
+        last = rank;
+    }
+    assert_int_equal(n, 44);
+    assert_int_equal(last, N);
+    for (int rank = 1; rank <= N; rank += 3) {
+        assert_false(cx_watch_taken_up(w, rank));
+        give(w, rank, (uint64_t)rank, &small, 0);
+        assert_true(cx_watch_taken_up(w, rank));
+        cx_watch_pass_over(w, rank);
+    }
+    assert_int_equal(cx_watch_open(w, 1), 0);
+    answer(w, 64, 64, 1);
+    answer(w, 127, 127, 1);
+    assert_int_equal(cx_watch_open(w, 1), 64);
+    assert_int_equal(cx_watch_open(w, 65), 127);
+    assert_int_equal(cx_watch_open(w, 128), 0);
+    cx_watch_pass_over(w, 64);
+    cx_watch_pass_over(w, 127);
+    cx_job job = episode(4); /* another one has done it */
+    assert_true(cx_watch_drop(w, 4, &job, 1));
+    assert_int_equal(cx_watch_open(w, 1), 4);
+    cx_watch_pass_over(w, 4);
+    assert_true(late_at(w, 1e4)); /* those with a job; they are heard from again */
+    assert_true(cx_watch_taken_up(w, 7));
+    assert_int_equal(cx_watch_open(w, 1), 0);
+    cx_watch_heard(w, 7, 1e4);
+    assert_int_equal(cx_watch_open(w, 1), 7);
+    assert_true(cx_watch_taken_up(w, 7)); /* it goes on with what it held */
+    cx_watch_destroy(w);
+}
+
 static void test_hopeless(void **state) {
     (void)state;
     heap h = {0};
@@ -341,6 +387,7 @@ int main(void) {
         cmocka_unit_test(test_slow_worker_waits_longer_each_time),
         cmocka_unit_test(test_lost_worker),
         cmocka_unit_test(test_two_hold_a_job),
+        cmocka_unit_test(test_passed_over),
         cmocka_unit_test(test_hopeless),
         cmocka_unit_test(test_learner_ranks),
     };
