@@ -26,7 +26,7 @@ typedef struct {
 
 /* Baselines are made this many instances ahead of need, and so many more for each worker: a
  * sweep may take a hundred times as long as most. */
-enum { AHEAD = 2048, AHEAD_EACH = 16 };
+enum { AHEAD = 2048, AHEAD_EACH = 4 };
 
 typedef struct {
     slot_state state; /* of its baseline */

@@ -253,7 +253,7 @@ static void snapshot(bool first) {
 /* The window: past the start, and before baselines or episodes run out. */
 static void on_update(uint64_t version) {
     const cx_config *c = the.config;
-    double ahead = (2048.0 + 16.0 * the.workers) * c->episode.environment_reuse;
+    double ahead = (2048.0 + 4.0 * the.workers) * c->episode.environment_reuse;
     double end = c->updates - c->ppo.max_staleness - 1;
     if (end - ahead / c->ppo.episodes_per_update >= 6) /* else the run is too short for that */
         end -= ahead / c->ppo.episodes_per_update;
