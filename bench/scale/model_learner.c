@@ -137,8 +137,9 @@ static int first_open(const chain *c) {
 
 /* Its numbers are real, but for what a row holds; its bytes are none. */
 static cx_shard shard_of(const cx_learner *l, const chain *c, int part) {
-    int n = c->end - c->begin, first = c->begin + (int)((int64_t)n * part / c->n);
-    int last = c->begin + (int)((int64_t)n * (part + 1) / c->n);
+    int n = c->end - c->begin, from = c->n - 1 - part; /* the longest first, as in chains.c */
+    int first = c->begin + (int)((int64_t)n * from / c->n);
+    int last = c->begin + (int)((int64_t)n * (from + 1) / c->n);
     bool policy = c->kind == CX_SHARD_POLICY;
     cx_shard s;
     memset(&s, 0, sizeof s);
@@ -150,6 +151,14 @@ static cx_shard shard_of(const cx_learner *l, const chain *c, int part) {
     for (int i = first; i < last; i++)
         s.rows += l->learned[i];
     return s;
+}
+
+int cx_learner_open(const cx_learner *l) {
+    int n = 0;
+    for (int k = 0; k < 2 && l->phase != IDLE; k++)
+        for (int i = 0; i < l->chain[k].n; i++)
+            n += l->chain[k].state[i] == OPEN;
+    return n;
 }
 
 int cx_learner_offer(cx_learner *l, cx_work *w, bool *any, cx_error *err) {
