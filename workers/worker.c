@@ -41,7 +41,7 @@ struct cx_worker {
     cx_error fault; /* of the transport amid a job */
 };
 
-/* As DROP names it; type CX_MSG_COUNT for letters that are no job of a training. */
+/* As DROP names it; type CX_MSG_COUNT for letters that are no job. */
 static cx_msg_drop name_of(const letter *l) {
     cx_msg_drop name = {CX_MSG_COUNT, 0};
     cx_msg_type type;
@@ -53,6 +53,10 @@ static cx_msg_drop name_of(const letter *l) {
         name = (cx_msg_drop){type, ((const cx_msg_episode *)body)->episode};
     else if (type == CX_MSG_BASELINE)
         name = (cx_msg_drop){type, ((const cx_msg_baseline_job *)body)->instance};
+    else if (type == CX_MSG_EVALUATION)
+        name = (cx_msg_drop){type, ((const cx_msg_evaluation *)body)->number};
+    else if (type == CX_MSG_TRIAL)
+        name = (cx_msg_drop){type, ((const cx_msg_trial *)body)->key};
     return name;
 }
 
@@ -355,6 +359,22 @@ static int say_bye(cx_worker *w, cx_error *err) {
     return cx_message_send(w->transport, 0, CX_MSG_BYE, &bye, sizeof bye, NULL, 0, err);
 }
 
+/* Those of a job that is not to be done: later ones come without. */
+static int take_weights_alone(cx_worker *w, cx_msg_type type, const void *body, const void *extra,
+                              size_t extra_size, cx_error *err) {
+    uint64_t version = 0, n = 0;
+    if (type == CX_MSG_EPISODE) {
+        version = ((const cx_msg_episode *)body)->version;
+        n = ((const cx_msg_episode *)body)->n_weights;
+    } else if (type == CX_MSG_EVALUATION) {
+        version = ((const cx_msg_evaluation *)body)->version;
+        n = ((const cx_msg_evaluation *)body)->n_weights;
+    } else if (type == CX_MSG_TRIAL) {
+        n = ((const cx_msg_trial *)body)->n_weights;
+    }
+    return n ? take_weights(w, version, n, extra, extra_size, err) : CX_OK;
+}
+
 static int handle(cx_worker *w, const letter *l, bool *stopped, cx_error *err) {
     cx_msg_type type;
     const void *body, *extra;
@@ -362,12 +382,8 @@ static int handle(cx_worker *w, const letter *l, bool *stopped, cx_error *err) {
     int rc = cx_message_unpack(l->data, l->size, &type, &body, &extra, &extra_size, err);
     if (rc)
         return rc;
-    if (l->dropped && type == CX_MSG_EPISODE) {
-        const cx_msg_episode *m = body;
-        return take_weights(w, m->version, m->n_weights, extra, extra_size, err);
-    }
     if (l->dropped)
-        return CX_OK;
+        return take_weights_alone(w, type, body, extra, extra_size, err);
     switch (type) {
     case CX_MSG_EPISODE:
         return do_episode(w, body, extra, extra_size, err);

@@ -59,8 +59,8 @@ typedef struct {
 } cx_msg_hello;
 
 typedef struct {
-    uint32_t type;   /* CX_MSG_EPISODE or CX_MSG_BASELINE */
-    uint64_t number; /* episode, or instance */
+    uint32_t type;   /* of the job: CX_MSG_EPISODE, BASELINE, EVALUATION or TRIAL */
+    uint64_t number; /* episode, instance, number, or key */
 } cx_msg_drop;
 
 typedef struct {
