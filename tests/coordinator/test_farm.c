@@ -95,8 +95,8 @@ static void again(void *context, uint64_t number) {
 
 static void say(fixture *f, int rank, cx_msg_type type, const void *body) {
     cx_error err;
-    assert_ok(cx_message_send(f->end[rank], 0, type, body, cx_message_body_size(type), NULL, 0,
-                              &err));
+    assert_ok(
+        cx_message_send(f->end[rank], 0, type, body, cx_message_body_size(type), NULL, 0, &err));
 }
 
 static void answer(fixture *f, int rank, uint64_t number) {
@@ -150,9 +150,10 @@ static void hear(fixture *f, int rank, const void *data, size_t size) {
         memset(&bye, 0, sizeof bye);
         say(f, rank, CX_MSG_BYE, &bye);
     } else if (type == f->asks) {
-        uint64_t number = type == CX_MSG_TRIAL        ? ((const cx_msg_trial *)body)->key
-                          : type == CX_MSG_EVALUATION ? ((const cx_msg_evaluation *)body)->number
-                                                      : ((const cx_msg_baseline_job *)body)->instance;
+        uint64_t number = type == CX_MSG_TRIAL ? ((const cx_msg_trial *)body)->key
+                          : type == CX_MSG_EVALUATION
+                              ? ((const cx_msg_evaluation *)body)->number
+                              : ((const cx_msg_baseline_job *)body)->instance;
         for (int i = 0; i < f->n_held[rank]; i++)
             assert_int_not_equal(f->held[rank][i], number); /* nor given a job twice */
         assert_true(f->n_held[rank] < CX_FARM_QUEUED);
@@ -201,8 +202,8 @@ static fixture *set_up(cx_msg_type asks, int (*play)(void *, int)) {
     fixture *f = calloc(1, sizeof *f);
     assert_non_null(f);
     const cx_family_schema *const *schemas = cx_task_schemas(&n);
-    assert_ok(cx_config_parse("test", yaml, strlen(yaml), NULL, 0, schemas, n, &f->config, NULL,
-                              &err));
+    assert_ok(
+        cx_config_parse("test", yaml, strlen(yaml), NULL, 0, schemas, n, &f->config, NULL, &err));
     assert_ok(cx_loopback_create(WORKERS + 1, f->end, &err));
     f->asks = asks;
     f->play = play;

@@ -13,7 +13,7 @@ words="$tiny --policy $work/run/policy.safetensors --seeds 2 --set evaluation.ta
     --set evaluation.sgd_learning_rates=[1] --set evaluation.max_extensions=1 --set evaluation.trials=4
     --set workers.late_seconds=1"
 
-# scaled WORDS...: so many inner steps per outer step that this evaluation takes some four
+# scaled WORDS...: so many inner steps per outer step that this evaluation takes some three
 # seconds of a core here: faults are to come amid it. Processor time: others' load does not
 # change it much.
 TIMEFORMAT=%U
@@ -21,7 +21,7 @@ scaled() {
     local n=300 took
     took=$({ time "$cox" eval "$@" --out "$work/probe" -j 1 --set tasks.0.inner_per_outer=$n >/dev/null 2>&1; } 2>&1)
     rm -rf "$work/probe"
-    awk -v t="$took" -v n=$n 'BEGIN { s = int(n * 4 / (t + 0.01)); if (s < n) s = n; if (s > 100000) s = 100000; print s }'
+    awk -v t="$took" -v n=$n 'BEGIN { s = int(n * 3 / (t + 0.01)); if (s < n) s = n; if (s > 100000) s = 100000; print s }'
 }
 words="$words --set tasks.0.inner_per_outer=$(scaled $words)"
 began=$(date +%s.%N)
@@ -116,8 +116,8 @@ for signal in KILL STOP; do
         pid=$!
         victim=
         while [ -z "$victim" ] && kill -0 $pid 2>/dev/null; do victim=$(rank_pid "$dir" 1); done
-        # hundredths of a second of its own time: a start takes some 20, its share of the jobs 200
-        for_now=$((40 + RANDOM % 60))
+        # hundredths of a second of its own time: a start takes some 20, its share of the jobs 150
+        for_now=$((40 + RANDOM % 40))
         while [ "$(cpu "$victim")" -lt $for_now ]; do sleep 0.01; done
         kill -$signal "$victim" 2>/dev/null
         ended 0

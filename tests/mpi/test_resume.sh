@@ -37,7 +37,7 @@ m=$(wc -l <"$work/cut/episodes.jsonl")
 train() { "$cox" train "$tiny" --set ppo.anneal_to=1 "$@"; }
 "$cox" train "$tiny" --set ppo.anneal_to=1 --out "$work/term" -j 3 --set updates=100000 >"$work/log" 2>&1 </dev/null &
 pid=$!
-line_comes "$work/term/metrics.jsonl" $pid
+while [ "$(lines "$work/term/metrics.jsonl")" -lt 3 ] && kill -0 $pid 2>/dev/null; do sleep 0.02; done
 kill -TERM $pid
 wait $pid
 rc=$?
