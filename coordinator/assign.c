@@ -111,5 +111,8 @@ int cx_coordinator_drop(coordinator *c, const cx_job *job, cx_error *err) {
 
 void cx_coordinator_again(void *context, const cx_job *job) {
     coordinator *c = context;
-    cx_dispatch_again(c->dispatch, job);
+    if (job->kind == CX_JOB_GRADIENT)
+        cx_learner_reopen(c->learner, job->episode);
+    else
+        cx_dispatch_again(c->dispatch, job);
 }

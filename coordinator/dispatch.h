@@ -22,11 +22,17 @@
 #include "ppo/trajectory.h"
 #include <stdbool.h>
 
-typedef enum { CX_JOB_NONE, CX_JOB_EPISODE, CX_JOB_BASELINE } cx_job_kind;
+typedef enum {
+    CX_JOB_NONE,
+    CX_JOB_EPISODE,
+    CX_JOB_BASELINE,
+    CX_JOB_GRADIENT,
+    CX_JOB_KINDS
+} cx_job_kind;
 
 typedef struct {
     cx_job_kind kind;
-    uint64_t episode;  /* EPISODE */
+    uint64_t episode; /* EPISODE; GRADIENT, which the dispatch knows nothing of: a shard's number */
     uint64_t instance; /* both */
     int tries;         /* how often it was handed out before */
 } cx_job;

@@ -5,13 +5,14 @@
 #include "wire/message.h"
 #include "workers/baseline.h"
 #include "workers/episode.h"
+#include "workers/shards.h"
 #include "workers/trial.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
 enum { INBOX = 128 }; /* more than workers.prefetch can be */
-static const double look_seconds = 0.02, coordinator_seconds = 1;
+static const double look_seconds = 0.02, coordinator_seconds = 1, sending_seconds = 5;
 typedef struct {
     void *data;
     size_t size;
@@ -22,7 +23,8 @@ struct cx_worker {
     const cx_config *config;
     cx_transport *transport;
     cx_episode_runner *runner;
-    float *policy; /* newest block that was sent */
+    cx_shard_runner *shards; /* of a learner rank: made with the first weights */
+    float *policy;           /* newest block that was sent */
     uint64_t version;
     double born, inner, baseline, sending; /* seconds; sending: of pieces, amid an episode */
     void *buffer;                          /* of a packed piece */
@@ -172,6 +174,7 @@ void cx_worker_destroy(cx_worker *w) {
     for (int i = 0; i < w->n_inbox; i++)
         free(w->inbox[i].data);
     cx_episode_runner_destroy(w->runner);
+    cx_shard_runner_destroy(w->shards);
     free(w->policy);
     free(w->buffer);
     free(w);
@@ -184,7 +187,8 @@ static cx_worker_time worker_time(const cx_worker *w) {
     t.policy = cx_episode_runner_policy_seconds(w->runner);
     t.inner = w->inner;
     t.baseline = w->baseline;
-    t.waiting = t.alive - t.inner - t.baseline - t.policy;
+    t.gradient = w->shards ? cx_shard_runner_seconds(w->shards) : 0;
+    t.waiting = t.alive - t.inner - t.baseline - t.policy - t.gradient;
     struct rusage usage;
     if (getrusage(RUSAGE_SELF, &usage) == 0)
         t.peak_bytes = (uint64_t)usage.ru_maxrss * 1024;
@@ -352,6 +356,46 @@ static int do_trial(cx_worker *w, const void *body, const void *extra, size_t ex
     return cx_message_send(w->transport, 0, CX_MSG_TRIED, &out, sizeof out, NULL, 0, err);
 }
 
+/* Weights that cannot be used: no shard can be computed, which ends the run. */
+static int do_weights(cx_worker *w, const void *body, const void *extra, cx_error *err) {
+    cx_error why;
+    int rc = w->shards ? CX_OK : cx_shard_runner_create(w->config, &w->shards, &why);
+    if (!rc)
+        rc = cx_shard_runner_weights(w->shards, body, extra, &why);
+    return rc ? report_failure(w, CX_NO_JOB, &why, err) : CX_OK;
+}
+
+/* A gradient moves only while somebody looks after its sending, and rank 0 waits for it: the next
+ * shard waits for that. */
+static int see_off(cx_worker *w, cx_error *err) {
+    double until = cx_clock_now() + sending_seconds;
+    while (w->transport->pending(w->transport) > 0 && cx_clock_now() < until) {
+        int rc = drain(w, err);
+        if (rc)
+            return rc;
+        cx_clock_sleep(50e-6);
+    }
+    return CX_OK;
+}
+
+static int do_gradient(cx_worker *w, const void *body, const void *extra, size_t extra_size,
+                       cx_error *err) {
+    const cx_msg_gradient *m = body;
+    const float *gradient = NULL;
+    cx_error why;
+    cx_msg_graded out;
+    memset(&out, 0, sizeof out);
+    int rc = w->shards
+                 ? cx_shard_runner_compute(w->shards, m, extra, extra_size, &out, &gradient, &why)
+                 : cx_fail(&why, CX_ESTATE, "a shard came before any weights");
+    if (rc)
+        return report_failure(w, m->number, &why, err);
+    out.time = worker_time(w);
+    rc = cx_message_send(w->transport, 0, CX_MSG_GRADED, &out, sizeof out, gradient,
+                         (size_t)out.n * sizeof(float), err);
+    return rc ? rc : see_off(w, err);
+}
+
 static int say_bye(cx_worker *w, cx_error *err) {
     cx_msg_bye bye;
     memset(&bye, 0, sizeof bye);
@@ -393,6 +437,10 @@ static int handle(cx_worker *w, const letter *l, bool *stopped, cx_error *err) {
         return do_evaluation(w, body, extra, extra_size, err);
     case CX_MSG_TRIAL:
         return do_trial(w, body, extra, extra_size, err);
+    case CX_MSG_WEIGHTS:
+        return do_weights(w, body, extra, err);
+    case CX_MSG_GRADIENT:
+        return do_gradient(w, body, extra, extra_size, err);
     case CX_MSG_STOP:
         *stopped = true;
         w->transport->broken |= ((const cx_msg_stop *)body)->finalize == 0;

@@ -125,7 +125,7 @@ typedef struct {
         double every_seconds;
     } checkpoint;
     struct {
-        int prefetch, chunk_steps, kernels;
+        int prefetch, chunk_steps, learner_ranks, kernels;
         double late_factor, late_seconds, silence_seconds;
     } workers;
     int allow_held_out;

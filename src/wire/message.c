@@ -66,6 +66,21 @@ static bool tried_ok(const void *body, size_t extra) {
     return extra == 0 && cx_trial_result_ok(r, cx_trial_result_size(r));
 }
 
+static bool weights_ok(const void *body, size_t extra) {
+    const cx_msg_weights *m = body;
+    return m->net < CX_LEARNED_NETS && m->reserved == 0 && m->n > 0 && m->n <= CX_MESSAGE_MAX &&
+           extra == m->n * sizeof(float);
+}
+
+static bool gradient_ok(const void *body, size_t extra) {
+    return extra > 0 && extra == cx_shard_bytes(&((const cx_msg_gradient *)body)->shard);
+}
+
+static bool graded_ok(const void *body, size_t extra) {
+    const cx_msg_graded *m = body;
+    return m->n > 0 && m->n <= CX_MESSAGE_MAX && extra == m->n * sizeof(float);
+}
+
 static bool outcome_ok(const cx_episode_result *r) {
     return r->end < END_COUNT && r->steps >= 0 && r->steps <= r->outer_steps &&
            r->inner_steps_done >= 0 && r->inner_steps_done <= r->inner_steps;
@@ -104,6 +119,9 @@ static const struct {
     [CX_MSG_BASELINE] = {"BASELINE", sizeof(cx_msg_baseline_job), no_extra},
     [CX_MSG_EVALUATION] = {"EVALUATION", sizeof(cx_msg_evaluation), evaluation_ok},
     [CX_MSG_TRIAL] = {"TRIAL", sizeof(cx_msg_trial), trial_ok},
+    [CX_MSG_WEIGHTS] = {"WEIGHTS", sizeof(cx_msg_weights), weights_ok},
+    [CX_MSG_GRADIENT] = {"GRADIENT", sizeof(cx_msg_gradient), gradient_ok},
+    [CX_MSG_GRADED] = {"GRADED", sizeof(cx_msg_graded), graded_ok},
     [CX_MSG_READY] = {"READY", 0, no_extra},
     [CX_MSG_DROP] = {"DROP", sizeof(cx_msg_drop), drop_ok},
     [CX_MSG_STOP] = {"STOP", sizeof(cx_msg_stop), no_extra},

@@ -7,10 +7,11 @@
 #include "policy/open_loop.h"
 #include "policy/reward.h"
 #include "policy/trial.h"
+#include "ppo/shard.h"
 #include "ppo/trajectory.h"
 #include "wire/transport.h"
 
-#define CX_WIRE_VERSION 3
+#define CX_WIRE_VERSION 4
 #define CX_MESSAGE_MAX 0x7fffffff /* bytes of a whole message: MPI counts with an int */
 
 #define CX_MESSAGE_TABLE(X)                                                                        \
@@ -20,6 +21,8 @@
     X(CX_MSG_BASELINE)   /* c -> w: cx_msg_baseline_job */                                         \
     X(CX_MSG_EVALUATION) /* c -> w: cx_msg_evaluation, then weights (n_weights floats) */          \
     X(CX_MSG_TRIAL)      /* c -> w: cx_msg_trial, then weights (n_weights floats) */               \
+    X(CX_MSG_WEIGHTS)    /* c -> w: cx_msg_weights, then n floats: of a network that learns */     \
+    X(CX_MSG_GRADIENT)   /* c -> w: cx_msg_gradient, then cx_shard_bytes of it */                  \
     X(CX_MSG_DROP)       /* c -> w: cx_msg_drop: nobody waits for this job any more */             \
     X(CX_MSG_STOP)       /* c -> w: cx_msg_stop: finish */                                         \
     X(CX_MSG_PIECE)      /* w -> c: cx_msg_piece, then a trajectory piece */                       \
@@ -27,6 +30,7 @@
     X(CX_MSG_SWEEP)      /* w -> c: cx_msg_sweep: a baseline is done */                            \
     X(CX_MSG_EVALUATED)  /* w -> c: cx_msg_evaluated */                                            \
     X(CX_MSG_TRIED)      /* w -> c: cx_msg_tried: a trial is done */                               \
+    X(CX_MSG_GRADED)     /* w -> c: cx_msg_graded, then n floats: answers GRADIENT */              \
     X(CX_MSG_FAILED)     /* w -> c: cx_msg_failed: the job cannot be done; ends the run */         \
     X(CX_MSG_BYE)        /* w -> c: cx_msg_bye, the answer to STOP */                              \
     X(CX_MSG_SIGNAL)     /* w -> c: a signal asked this rank to stop the run; no body */
@@ -46,9 +50,9 @@ typedef struct {
 
 /* Where a worker's time goes, seconds since it started. */
 typedef struct {
-    /* inner: training steps and evaluations; policy: observing and choosing; waiting: the
-     * rest, messages included. inner + policy + baseline + waiting = alive. */
-    double alive, inner, policy, baseline, waiting;
+    /* inner: training steps and evaluations; policy: observing and choosing; gradient: of a
+     * learner rank; waiting: the rest, messages included. The others' sum is alive. */
+    double alive, inner, policy, baseline, gradient, waiting;
     uint64_t peak_bytes; /* resident memory */
 } cx_worker_time;
 
@@ -154,6 +158,30 @@ typedef struct {
 typedef struct {
     cx_trial_result result;
 } cx_msg_tried;
+
+/* The networks that learn, as ranks that compute gradients number them. */
+enum { CX_LEARNED_POLICY, CX_LEARNED_VALUE, CX_LEARNED_NETS };
+static inline uint32_t cx_learned_net(const cx_shard *s) {
+    return s->kind == CX_SHARD_POLICY ? CX_LEARNED_POLICY : CX_LEARNED_VALUE;
+}
+
+/* Weights for the shards that follow, until others of the same network come. */
+typedef struct {
+    uint32_t net, reserved;
+    uint64_t serial, n;
+} cx_msg_weights;
+
+typedef struct {
+    uint64_t number; /* of the shard */
+    uint64_t serial; /* of the weights that it is to be computed with */
+    cx_shard shard;
+} cx_msg_gradient;
+
+typedef struct {
+    uint64_t number, n;
+    cx_shard_sums sums;
+    cx_worker_time time;
+} cx_msg_graded;
 
 /* A whole message: header, body, extra bytes. *out is malloc'ed. What cx_message_unpack
  * would refuse, and messages of 2 GiB and more, are CX_ESTATE. */
