@@ -123,7 +123,7 @@ static void test_left_out(void **state) {
     assert_false(cx_nodes_left_out(&nodes, 1)); /* once is no proof */
     assert_int_equal(cx_nodes_rest(&nodes, true, list, sizeof list), 0);
     fail_on(&nodes, "n3", false);
-    fail_on(&nodes, "n20", false);           /* not of this job */
+    fail_on(&nodes, "n20", false);             /* not of this job */
     fail_on(&nodes, "n2.site.example", false); /* a machine's own name may be longer */
     assert_true(cx_nodes_left_out(&nodes, 1));
     assert_false(cx_nodes_left_out(&nodes, 2));
