@@ -7,6 +7,7 @@
 #include "cli/load.h"
 #include "coordinator/coordinator.h"
 #include "policy/observation.h"
+#include "policy/sweep.h"
 #include "ppo/ppo.h"
 #include "workers/inner_run.h"
 #include <math.h>
@@ -89,7 +90,7 @@ static void print_findings(const cx_config *config, const measured *m, long long
     double resident = getrusage(RUSAGE_SELF, &usage) == 0 ? (double)usage.ru_maxrss / 1024 : NAN;
     double workers = ranks > 1 ? (double)(ranks - 1 - config->workers.learner_ranks) : 1;
     double episodes = (double)config->updates * config->ppo.episodes_per_update;
-    double sweep = cx_baseline_cost(config);
+    double sweep = cx_sweep_cost(config, false);
     double per = m->seconds_per_episode * (1 + sweep / config->episode.environment_reuse);
     cx_error refused = {0};
     if (cx_task_refuse_held_out(config, &refused))

@@ -80,19 +80,46 @@ static int on_result(coordinator *c, int rank, const cx_msg_result *m, cx_error 
     return cx_run_dir_episode(&c->dir, c->config, &m->result, err);
 }
 
-static int on_sweep(coordinator *c, int rank, const cx_msg_sweep *m, cx_error *err) {
-    cx_job job = {.kind = CX_JOB_BASELINE, .instance = m->instance};
-    c->worker[rank - 1].time = m->time;
-    bool held = cx_watch_answered(c->crew->watch, rank, &job, NULL, c->crew->time);
-    if (!held || !cx_dispatch_wants(c->dispatch, &job))
-        return CX_OK;
-    int rc = cx_coordinator_drop(c, &job, err);
-    if (!rc)
-        rc = cx_baseline_cache_add(c->cache, &m->baseline, err);
+/* *wanted: nobody else has done it before; others may leave it. */
+static int swept(coordinator *c, int rank, const cx_job *job, const cx_worker_time *time,
+                 bool *wanted, cx_error *err) {
+    c->worker[rank - 1].time = *time;
+    bool held = cx_watch_answered(c->crew->watch, rank, job, NULL, c->crew->time);
+    *wanted = held && cx_dispatch_wants(c->dispatch, job);
+    return *wanted ? cx_coordinator_drop(c, job, err) : CX_OK;
+}
+
+static int add_baseline(coordinator *c, uint64_t instance, const cx_baseline *b, cx_error *err) {
+    int rc = cx_baseline_cache_add(c->cache, b, err);
     if (rc)
         return rc;
-    return cx_dispatch_baseline(c->dispatch, m->instance,
-                                cx_baseline_cache_find(c->cache, m->baseline.task_hash), err);
+    return cx_dispatch_baseline(c->dispatch, instance,
+                                cx_baseline_cache_find(c->cache, b->task_hash), err);
+}
+
+static int on_sweep(coordinator *c, int rank, const cx_msg_sweep *m, cx_error *err) {
+    cx_job job = {.kind = CX_JOB_BASELINE, .instance = m->instance};
+    bool wanted;
+    int rc = swept(c, rank, &job, &m->time, &wanted, err);
+    return rc || !wanted ? rc : add_baseline(c, m->instance, &m->baseline, err);
+}
+
+static int on_sweep_run(coordinator *c, int rank, const cx_msg_sweep_run *m, cx_error *err) {
+    cx_job job = {.kind = CX_JOB_BASELINE, .instance = m->instance, .run = (int)m->run + 1};
+    const cx_sweep *done;
+    bool wanted;
+    int rc = swept(c, rank, &job, &m->time, &wanted, err);
+    if (rc || !wanted)
+        return rc;
+    cx_dispatch_run_done(c->dispatch, &job, &m->outcome, &done);
+    if (!done)
+        return CX_OK;
+    cx_task_spec spec;
+    cx_baseline b;
+    cx_task_sample(c->config, m->instance, &spec);
+    cx_sweep_baseline(done, cx_task_hash(&spec, c->config), cx_task_inner_steps(&spec, c->config),
+                      &b);
+    return add_baseline(c, m->instance, &b, err);
 }
 
 static int handle(coordinator *c, int from, const void *data, size_t size, cx_error *err) {
@@ -117,6 +144,8 @@ static int handle(coordinator *c, int from, const void *data, size_t size, cx_er
         return on_result(c, from, body, err);
     case CX_MSG_SWEEP:
         return on_sweep(c, from, body, err);
+    case CX_MSG_SWEEP_RUN:
+        return on_sweep_run(c, from, body, err);
     case CX_MSG_GRADED:
         return cx_coordinator_graded(c, from, body, extra, err);
     case CX_MSG_FAILED:

@@ -188,7 +188,7 @@ const cx_job *cx_watch_first(const cx_watch *w, int rank) {
 static holding *find(const member *m, const cx_job *job) {
     for (int i = 0; i < m->n; i++) {
         const cx_job *j = &m->job[i].job;
-        bool same = j->kind == job->kind && j->instance == job->instance &&
+        bool same = j->kind == job->kind && j->instance == job->instance && j->run == job->run &&
                     (j->kind == CX_JOB_BASELINE || j->episode == job->episode);
         if (same)
             return &m->job[i];

@@ -45,25 +45,27 @@ struct cx_worker {
 
 /* As DROP names it; type CX_MSG_COUNT for letters that are no job. */
 static cx_msg_drop name_of(const letter *l) {
-    cx_msg_drop name = {CX_MSG_COUNT, 0};
+    cx_msg_drop name = {.type = CX_MSG_COUNT};
     cx_msg_type type;
     const void *body, *extra;
     size_t extra_size;
     if (cx_message_unpack(l->data, l->size, &type, &body, &extra, &extra_size, NULL))
         return name;
     if (type == CX_MSG_EPISODE)
-        name = (cx_msg_drop){type, ((const cx_msg_episode *)body)->episode};
-    else if (type == CX_MSG_BASELINE)
-        name = (cx_msg_drop){type, ((const cx_msg_baseline_job *)body)->instance};
-    else if (type == CX_MSG_EVALUATION)
-        name = (cx_msg_drop){type, ((const cx_msg_evaluation *)body)->number};
-    else if (type == CX_MSG_TRIAL)
-        name = (cx_msg_drop){type, ((const cx_msg_trial *)body)->key};
+        name = (cx_msg_drop){.type = type, .number = ((const cx_msg_episode *)body)->episode};
+    if (type == CX_MSG_BASELINE) {
+        const cx_msg_baseline_job *m = body;
+        name = (cx_msg_drop){type, m->apart ? m->run.number + 1 : 0, m->instance};
+    }
+    if (type == CX_MSG_EVALUATION)
+        name = (cx_msg_drop){.type = type, .number = ((const cx_msg_evaluation *)body)->number};
+    if (type == CX_MSG_TRIAL)
+        name = (cx_msg_drop){.type = type, .number = ((const cx_msg_trial *)body)->key};
     return name;
 }
 
 static bool same_job(cx_msg_drop a, cx_msg_drop b) {
-    return a.type == b.type && a.number == b.number;
+    return a.type == b.type && a.number == b.number && a.run == b.run;
 }
 
 static void drop(cx_worker *w, cx_msg_drop name) {
@@ -277,25 +279,35 @@ static int do_episode(cx_worker *w, const void *body, const void *extra, size_t 
     return cx_message_send(w->transport, 0, CX_MSG_RESULT, &out, sizeof out, NULL, 0, err);
 }
 
+/* A whole sweep, or one of its runs. */
 static int do_baseline(cx_worker *w, const void *body, cx_error *err) {
     cx_msg_baseline_job m;
     memcpy(&m, body, sizeof m);
     cx_error why;
-    cx_msg_sweep out;
-    memset(&out, 0, sizeof out);
-    out.instance = m.instance;
+    cx_msg_sweep whole;
+    cx_msg_sweep_run one;
+    memset(&whole, 0, sizeof whole);
+    memset(&one, 0, sizeof one);
+    whole.instance = one.instance = m.instance;
+    one.run = m.run.number;
     double start = cx_clock_now();
     cx_task *task;
+    cx_split split = m.test ? CX_SPLIT_TEST : CX_SPLIT_VALIDATION;
     cx_interrupt interrupt = {amid_a_job, w};
     int rc = cx_episode_runner_task(w->runner, &m.spec, &task, &why);
-    if (!rc)
-        rc = cx_baseline_run(w->config, task, m.test ? CX_SPLIT_TEST : CX_SPLIT_VALIDATION,
-                             (int)m.examples, &interrupt, &out.baseline, &why);
+    if (!rc && m.apart)
+        rc = cx_baseline_run_one(w->config, task, split, (int)m.examples, &m.run, &interrupt,
+                                 &one.outcome, &why);
+    else if (!rc)
+        rc = cx_baseline_run(w->config, task, split, (int)m.examples, &interrupt, &whole.baseline,
+                             &why);
     if (rc)
         return report_failure(w, m.instance, &why, err);
     w->baseline += cx_clock_now() - start;
-    out.time = worker_time(w);
-    return cx_message_send(w->transport, 0, CX_MSG_SWEEP, &out, sizeof out, NULL, 0, err);
+    whole.time = one.time = worker_time(w);
+    return m.apart
+               ? cx_message_send(w->transport, 0, CX_MSG_SWEEP_RUN, &one, sizeof one, NULL, 0, err)
+               : cx_message_send(w->transport, 0, CX_MSG_SWEEP, &whole, sizeof whole, NULL, 0, err);
 }
 
 static int do_evaluation(cx_worker *w, const void *body, const void *extra, size_t extra_size,

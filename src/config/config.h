@@ -126,7 +126,7 @@ typedef struct {
     } checkpoint;
     struct {
         int prefetch, chunk_steps, learner_ranks, kernels;
-        double late_factor, late_seconds, silence_seconds;
+        double split_gflop, late_factor, late_seconds, silence_seconds;
     } workers;
     int allow_held_out;
     char baseline_cache[256];

@@ -98,6 +98,18 @@ static bool sweep_ok(const void *body, size_t extra) {
     return extra == 0 && baseline_ok(&((const cx_msg_sweep *)body)->baseline);
 }
 
+static bool baseline_job_ok(const void *body, size_t extra) {
+    const cx_msg_baseline_job *m = body;
+    return extra == 0 && m->apart <= 1 && m->run.beyond <= 1 && m->run.number < CX_SWEEP_RUNS_MAX &&
+           m->run.continues < CX_SWEEP_RUNS_MAX;
+}
+
+static bool sweep_run_ok(const void *body, size_t extra) {
+    const cx_msg_sweep_run *m = body;
+    return extra == 0 && m->run < CX_SWEEP_RUNS_MAX && m->outcome.curve.n >= 0 &&
+           m->outcome.curve.n <= CX_BASELINE_POINTS_MAX;
+}
+
 static bool failed_ok(const void *body, size_t extra) {
     const cx_msg_failed *m = body;
     return extra == 0 && m->code > CX_OK && m->code < CX_ERROR_COUNT &&
@@ -116,7 +128,7 @@ static const struct {
 } type_table[CX_MSG_COUNT] = {
     [CX_MSG_HELLO] = {"HELLO", sizeof(cx_msg_hello), hello_ok},
     [CX_MSG_EPISODE] = {"EPISODE", sizeof(cx_msg_episode), episode_ok},
-    [CX_MSG_BASELINE] = {"BASELINE", sizeof(cx_msg_baseline_job), no_extra},
+    [CX_MSG_BASELINE] = {"BASELINE", sizeof(cx_msg_baseline_job), baseline_job_ok},
     [CX_MSG_EVALUATION] = {"EVALUATION", sizeof(cx_msg_evaluation), evaluation_ok},
     [CX_MSG_TRIAL] = {"TRIAL", sizeof(cx_msg_trial), trial_ok},
     [CX_MSG_WEIGHTS] = {"WEIGHTS", sizeof(cx_msg_weights), weights_ok},
@@ -128,6 +140,7 @@ static const struct {
     [CX_MSG_PIECE] = {"PIECE", sizeof(cx_msg_piece), piece_ok},
     [CX_MSG_RESULT] = {"RESULT", sizeof(cx_msg_result), result_ok},
     [CX_MSG_SWEEP] = {"SWEEP", sizeof(cx_msg_sweep), sweep_ok},
+    [CX_MSG_SWEEP_RUN] = {"SWEEP_RUN", sizeof(cx_msg_sweep_run), sweep_run_ok},
     [CX_MSG_EVALUATED] = {"EVALUATED", sizeof(cx_msg_evaluated), evaluated_ok},
     [CX_MSG_TRIED] = {"TRIED", sizeof(cx_msg_tried), tried_ok},
     [CX_MSG_FAILED] = {"FAILED", sizeof(cx_msg_failed), failed_ok},

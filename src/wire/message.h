@@ -5,7 +5,7 @@
 #define CX_WIRE_MESSAGE_H
 
 #include "policy/open_loop.h"
-#include "policy/reward.h"
+#include "policy/sweep.h"
 #include "policy/trial.h"
 #include "ppo/shard.h"
 #include "ppo/trajectory.h"
@@ -28,6 +28,7 @@
     X(CX_MSG_PIECE)      /* w -> c: cx_msg_piece, then a trajectory piece */                       \
     X(CX_MSG_RESULT)     /* w -> c: cx_msg_result; all pieces went before */                       \
     X(CX_MSG_SWEEP)      /* w -> c: cx_msg_sweep: a baseline is done */                            \
+    X(CX_MSG_SWEEP_RUN)  /* w -> c: cx_msg_sweep_run: one run of a baseline is done */             \
     X(CX_MSG_EVALUATED)  /* w -> c: cx_msg_evaluated */                                            \
     X(CX_MSG_TRIED)      /* w -> c: cx_msg_tried: a trial is done */                               \
     X(CX_MSG_GRADED)     /* w -> c: cx_msg_graded, then n floats: answers GRADIENT */              \
@@ -64,6 +65,7 @@ typedef struct {
 
 typedef struct {
     uint32_t type;   /* of the job: CX_MSG_EPISODE, BASELINE, EVALUATION or TRIAL */
+    uint32_t run;    /* BASELINE: 0, the whole sweep, or 1 + the number of a run */
     uint64_t number; /* episode, instance, number, or key */
 } cx_msg_drop;
 
@@ -96,6 +98,9 @@ typedef struct {
     cx_task_spec spec;
     uint32_t test;     /* 1: measured on the test split, for a report */
     uint32_t examples; /* of that split */
+    uint32_t apart;    /* 1: only that run; 0: the whole sweep */
+    uint32_t reserved;
+    cx_sweep_run run;
 } cx_msg_baseline_job;
 
 typedef struct {
@@ -113,6 +118,13 @@ typedef struct {
     cx_baseline baseline;
     cx_worker_time time;
 } cx_msg_sweep;
+
+typedef struct {
+    uint64_t instance;
+    uint32_t run, reserved; /* its number */
+    cx_sweep_outcome outcome;
+    cx_worker_time time;
+} cx_msg_sweep_run;
 
 /* CX_NO_JOB: the worker could not start, or goes without an answer to STOP. */
 #define CX_NO_JOB UINT64_MAX

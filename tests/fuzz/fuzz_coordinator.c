@@ -5,7 +5,7 @@
 #include "tests/fuzz/messages.h"
 #include <string.h>
 
-enum { MESSAGES = 9, SEEDS = 10 };
+enum { MESSAGES = 9, SEEDS = 12 };
 
 static int busy(void *context, bool *worked, cx_error *err) {
     (void)context;
@@ -61,6 +61,7 @@ static void seeds(const fuzz_sink *sink) {
     fuzz_seed_pieces(sink, c.piece, 5);
     fuzz_seed_pieces(sink, c.piece, 6);
     fuzz_seed_pieces(sink, (const cx_slice[]){c.piece[0], c.piece[8]}, 2);
+    fuzz_seed_pieces(sink, (const cx_slice[]){c.piece[0], c.piece[1], c.piece[11]}, 3);
     /* a gradient that nobody asked for */
     fuzz_seed_pieces(sink, (const cx_slice[]){c.piece[0], c.piece[1], c.piece[9]}, 3);
 }

@@ -14,6 +14,7 @@ static const char text[] =
     "reward: {length_factor: 1, max_extensions: 0, learning_rates: [1e-2]}\n"
     "policy: {hidden: 8, lstm: 8}\n"
     "ppo: {episodes_per_update: 3, buffer_episodes: 3, minibatch_episodes: 2, minibatches: 1}\n"
+    "workers: {split_gflop: 0.0004}\n" /* the second task, instance 1, run by run */
     "tasks:\n"
     "  - {family: nqm, outer_steps: 3, inner_per_outer: 2, dimension: 10}\n"
     "  - {family: nqm, name: other, outer_steps: 2, inner_per_outer: 1, dimension: 12}\n";
@@ -101,6 +102,8 @@ static void from_worker(const fuzz_sink *sink) {
     static cx_msg_hello hello;
     static cx_msg_result result;
     static cx_msg_sweep sweep;
+    static cx_msg_sweep_run run = {.instance = 1,
+                                   .outcome = {.final_loss = 1, .curve = {1, {6}, {1}}}};
     static cx_msg_failed failed = {.code = CX_EDATA, .text = "a fault"};
     static cx_msg_bye bye;
     static cx_msg_evaluated evaluated;
@@ -123,6 +126,7 @@ static void from_worker(const fuzz_sink *sink) {
     const cx_msg_graded graded = {.n = 4};
     give(sink, CX_MSG_GRADED, &graded, numbers, sizeof numbers);
     give(sink, CX_MSG_BYE, &bye, NULL, 0);
+    give(sink, CX_MSG_SWEEP_RUN, &run, NULL, 0);
 }
 
 /* A shard of one episode, and the policy's weights for it. */
@@ -168,6 +172,7 @@ static size_t count_of(cx_net_shape shape) {
 static void to_worker(const fuzz_sink *sink) {
     static cx_msg_episode episode;
     static cx_msg_baseline_job baseline = {.examples = 16};
+    static cx_msg_baseline_job run = {.examples = 16, .apart = 1, .run = {.lr = 0.01}};
     static cx_msg_evaluation evaluation = {.acting = CX_ACT_NEUTRAL, .test_examples = 16};
     static cx_msg_trial trial = {.job = {.length = 1, .rule = "adamw"}};
     static cx_msg_drop drop = {.type = CX_MSG_EPISODE, .number = 3};
@@ -177,10 +182,11 @@ static void to_worker(const fuzz_sink *sink) {
     float *weights = calloc(n > m ? n : m, sizeof *weights);
     fuzz_must(weights);
     cx_task_sample(config, 0, &episode.spec);
-    evaluation.spec = trial.job.spec = baseline.spec = episode.spec;
+    evaluation.spec = trial.job.spec = baseline.spec = run.spec = episode.spec;
     trial.job.hyper.value[CX_HYPER_LR] = 0.01;
     episode.n_weights = n;
     give(sink, CX_MSG_BASELINE, &baseline, NULL, 0);
+    give(sink, CX_MSG_BASELINE, &run, NULL, 0);
     give(sink, CX_MSG_EPISODE, &episode, weights, n * sizeof *weights);
     give(sink, CX_MSG_EVALUATION, &evaluation, NULL, 0);
     give(sink, CX_MSG_TRIAL, &trial, NULL, 0);

@@ -193,6 +193,17 @@ static void test_inconsistent_messages_are_not_packed(void **state) {
     assert_int_equal(
         cx_message_pack(CX_MSG_TRIAL, &trial, sizeof trial, NULL, 0, &data, &size, &err),
         CX_ESTATE);
+    cx_msg_sweep_run run = {.outcome.curve.n = CX_BASELINE_POINTS_MAX + 1};
+    assert_int_equal(
+        cx_message_pack(CX_MSG_SWEEP_RUN, &run, sizeof run, NULL, 0, &data, &size, &err),
+        CX_ESTATE);
+    run = (cx_msg_sweep_run){.run = CX_SWEEP_RUNS_MAX};
+    assert_int_equal(
+        cx_message_pack(CX_MSG_SWEEP_RUN, &run, sizeof run, NULL, 0, &data, &size, &err),
+        CX_ESTATE);
+    cx_msg_baseline_job job = {.apart = 1, .run.continues = CX_SWEEP_RUNS_MAX};
+    assert_int_equal(
+        cx_message_pack(CX_MSG_BASELINE, &job, sizeof job, NULL, 0, &data, &size, &err), CX_ESTATE);
     const float numbers[4] = {0};
     cx_msg_weights weights = {.net = CX_LEARNED_NETS, .n = 4};
     assert_int_equal(cx_message_pack(CX_MSG_WEIGHTS, &weights, sizeof weights, numbers,
