@@ -7,6 +7,7 @@
 #include "workers/episode.h"
 #include "workers/shards.h"
 #include "workers/trial.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -29,10 +30,10 @@ struct cx_worker {
     double born, inner, baseline, sending; /* seconds; sending: of pieces, amid an episode */
     void *buffer;                          /* of a packed piece */
     size_t buffer_size;
-    uint64_t episode;           /* the one that runs */
-    cx_msg_drop running;        /* the job, as a DROP would name it */
-    cx_msg_hello coordinator;   /* its newest HELLO */
-    double heard, looked_after; /* of the coordinator; whether it lives */
+    uint64_t episode;            /* the one that runs */
+    cx_msg_drop running;         /* the job, as a DROP would name it */
+    cx_msg_hello coordinator;    /* its newest HELLO */
+    double silent, looked_after; /* since the coordinator was heard; whether it lives */
     int n_inbox;
     letter inbox[INBOX];
     bool (*told)(void *context); /* by a signal to stop the run; may be NULL */
@@ -99,7 +100,7 @@ static int drain(cx_worker *w, cx_error *err) {
         int from, rc = w->transport->receive(w->transport, &from, &l.data, &l.size, err);
         if (rc || !l.data)
             return rc;
-        w->heard = cx_clock_now();
+        w->silent = 0;
         cx_msg_type type = cx_message_type(l.data, l.size);
         if (type == CX_MSG_HELLO || type == CX_MSG_DROP) {
             rc = take_at_once(w, &l, err);
@@ -151,7 +152,7 @@ int cx_worker_create(const cx_config *config, const cx_data_store *store, cx_tra
     w->config = config;
     w->transport = transport;
     w->version = UINT64_MAX;
-    w->born = w->heard = cx_clock_now();
+    w->born = w->looked_after = cx_clock_now();
     w->running.type = CX_MSG_COUNT;
     int rc = cx_episode_runner_create(config, store, &w->runner, err);
     if (!rc) {
@@ -488,13 +489,15 @@ static int look_for_coordinator(cx_worker *w, cx_error *err) {
     double now = cx_clock_now(), silence = w->config->workers.silence_seconds;
     if (now - w->looked_after < coordinator_seconds)
         return CX_OK;
+    /* whoever was stopped for a time has not listened meanwhile */
+    w->silent += fmin(now - w->looked_after, 2 * coordinator_seconds);
     w->looked_after = now;
     bool ended = cx_process_ended_on(w->coordinator.host, w->coordinator.pid);
-    if (!ended && now - w->heard < silence)
+    if (!ended && w->silent < silence)
         return CX_OK;
     w->transport->broken = true;
     return ended ? cx_fail(err, CX_EMPI, "rank 0 has died")
-                 : cx_fail(err, CX_EMPI, "rank 0 has been silent for %.0f s", now - w->heard);
+                 : cx_fail(err, CX_EMPI, "rank 0 has been silent for %.0f s", w->silent);
 }
 
 int cx_worker_run(cx_worker *w, bool (*told)(void *context), void *context, cx_error *err) {

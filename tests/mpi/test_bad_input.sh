@@ -13,6 +13,8 @@ expect 2 "none.yaml" "$cox" train "$work/none.yaml" --out "$work/x" -j 1
 expect 2 "out" "$cox" train "$tiny" -j 1
 expect 2 "resume" "$cox" train "$tiny" --out "$work/x" --resme
 expect 2 "train" "$cox" trian
+expect 2 "no more than" "$cox" train "$tiny" --out "$work/x" -j 100000
+expect 2 "--out DIR: the value is empty" "$cox" train "$tiny" --out "" -j 1
 expect 2 "updtes" "$cox" train "$tiny" --out "$work/x" --set updtes=3
 [ -e "$work/x" ] && fail "a refused run left a folder behind"
 # check tells all the faults, not the first one
@@ -53,6 +55,14 @@ expect 2 "resume" "$cox" train "$tiny" --out "$work/run" -j 1
 expect 2 "seed" "$cox" train "$tiny" --out "$work/run" --resume -j 1 --set seed=9
 expect 2 "not the folder of a run" "$cox" train "$tiny" --out "$here" --resume -j 1
 expect 2 "not the folder of a run" "$cox" status "$work"
+# what cannot be written, and what is not to be replaced by a file
+expect 1 "is a folder" "$cox" report "$work/run" --to "$work/run/checkpoints"
+expect 1 "$work/none/m.csv" "$cox" export "$work/run" --csv "$work/none/m.csv"
+expect 1 "/dev/full" "$cox" export "$work/run" --csv /dev/full
+[ -c /dev/full ] || fail "/dev/full has become a file"
+expect 0 "update,episodes" "$cox" export "$work/run" --csv /dev/stdout
+mkdir "$work/nothing"
+expect 2 "is it the folder of train or eval" "$cox" report "$work/nothing"
 # a policy of another version, truncated, or of other actions
 head -c 1000 "$work/run/policy.safetensors" >"$work/short"
 expect 2 "short" "$cox" run "$tiny" --policy "$work/short"

@@ -55,6 +55,28 @@ rc=$?
 [ $rc = 75 ] || fail "endless episodes: exit $rc instead of 75: $(tail -5 "$work/log")"
 [ $((SECONDS - start)) -le 60 ] || fail "endless episodes: stopped after $((SECONDS - start)) s"
 
+# Ctrl-Z: the ranks stop with their launcher, and go on with it, however long that was
+"$cox" train "$tiny" --out "$work/pause" -j 3 --set updates=1000000 --set workers.silence_seconds=5 >"$work/log" 2>&1 </dev/null &
+pid=$!
+line_comes "$work/pause/metrics.jsonl" $pid
+kill -TSTP $pid
+stopped() { [ "$(ps -o stat= -p "$1" | cut -c1)" = T ]; }
+for rank in 0 1 2; do
+    victim=$(rank_pid "$work/pause" $rank)
+    until stopped "$victim" || ! kill -0 "$victim" 2>/dev/null; do sleep 0.05; done
+done
+made=$(lines "$work/pause/metrics.jsonl")
+sleep 7
+stopped $pid || fail "Ctrl-Z: the launcher goes on"
+[ "$(lines "$work/pause/metrics.jsonl")" = "$made" ] || fail "Ctrl-Z: the ranks go on"
+kill -CONT $pid
+while [ "$(lines "$work/pause/metrics.jsonl")" -lt $((made + 5)) ] && kill -0 $pid 2>/dev/null; do sleep 0.05; done
+kill -TERM $pid
+wait $pid
+rc=$?
+[ $rc = 75 ] || fail "Ctrl-Z: exit $rc instead of 75: $(tail -5 "$work/log")"
+grep "a rank died\|has died\|is late\|silent" "$work/log" && fail "Ctrl-Z: somebody was missed"
+
 # the launcher in a Slurm job
 expect 2 "mpirun or srun" "$cox" train "$tiny" --out "$work/x" --launcher ssh -j 2
 expect 2 "inside a Slurm job" env -u SLURM_JOB_ID "$cox" train "$tiny" --out "$work/x" --launcher srun -j 2
