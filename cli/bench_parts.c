@@ -422,7 +422,7 @@ int cx_bench_policy(const cx_bench_options *o, cx_error *err) {
 
 /* --- learner --- */
 
-enum { UPDATES_MAX = 50, SLICES_MAX = 256 };
+enum { UPDATES_MAX = 50, SLICES_MAX = 512 };
 
 /* Updates of the preset desk for the policies of quickstart and desk, and one of a single
  * gradient step on whole runs of 64 outer steps for the default policy. */
@@ -477,12 +477,16 @@ static int add_episode(learner_bench *b, cx_error *err) {
     return cx_learner_add(b->l, t, err); /* takes it, whatever comes of it */
 }
 
-/* The gradient steps are the last 2 * minibatches slices: policy, value function, in turns. */
-static void sort_slices(const double *slice, int n, int minibatches, learner_times *t) {
-    int first = n - 2 * minibatches;
+/* A gradient step is as many slices as its minibatch has shards; the last ones are those of the
+ * gradient steps of policy and value function, in turns. */
+static void sort_slices(const double *slice, int n, const cx_config *c, learner_times *t) {
+    int shards = (c->ppo.minibatch_episodes + CX_SHARD_EPISODES - 1) / CX_SHARD_EPISODES;
+    int first = n - 2 * c->ppo.minibatches * shards;
     t->values = t->policy = t->value = 0;
     for (int i = 0; i < n; i++) {
-        double *to = i < first ? &t->values : (i - first) % 2 == 0 ? &t->policy : &t->value;
+        double *to = i < first                       ? &t->values
+                     : (i - first) / shards % 2 == 0 ? &t->policy
+                                                     : &t->value;
         *to += slice[i];
         if (slice[i] > t->longest_slice)
             t->longest_slice = slice[i];
@@ -507,7 +511,7 @@ static int learn_once(learner_bench *b, learner_times *t, cx_error *err) {
     }
     t->whole = cx_clock_now() - start;
     if (!rc)
-        sort_slices(slice, n, b->config->ppo.minibatches, t);
+        sort_slices(slice, n, b->config, t);
     return rc;
 }
 

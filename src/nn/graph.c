@@ -25,7 +25,7 @@ void cx_graph_destroy(cx_graph *g) {
     free(g->calls);
     free(g->run);
     free(g->params);
-    cx_arena_free(&g->arena);
+    cx_arena_free(&g->own);
     free(g);
 }
 
@@ -263,7 +263,7 @@ size_t cx_graph_state_count(const cx_graph *g) {
     return g->state_count;
 }
 size_t cx_graph_arena_bytes(const cx_graph *g) {
-    return g->arena.size;
+    return g->bytes;
 }
 double cx_graph_flops(const cx_graph *g) {
     return g->flops;

@@ -102,6 +102,12 @@ size_t cx_graph_declared_count(const cx_graph *g);
 /* Computes all offsets and allocates one arena. `forward_only`: no memory for
  * gradients (cx_graph_backward is then an error). */
 int cx_graph_plan(cx_graph *g, bool forward_only, cx_error *err);
+/* The same without memory: cx_graph_place gives it some, of cx_graph_arena_bytes, aligned to
+ * CX_ALIGN, zero or not. Several graphs may have the same, of which one is run at a time, from
+ * its inputs to the last look at its values and gradients. It stays the caller's, and may be
+ * another at any time. */
+int cx_graph_plan_only(cx_graph *g, bool forward_only, cx_error *err);
+void cx_graph_place(cx_graph *g, void *memory);
 
 /* --- after planning --- */
 int cx_graph_param_tensors(const cx_graph *g); /* trainable tensors */

@@ -45,7 +45,9 @@ struct cx_graph {
     cx_call *calls;
     int n_calls, max_calls;
     bool planned, forward_only;
-    cx_arena arena;
+    cx_arena own;   /* of cx_graph_plan */
+    cx_arena arena; /* what arrays are placed in */
+    size_t bytes;   /* of all of them */
     cx_array_run *run;
     cx_param *params;
     int n_params, n_trainable;

@@ -107,15 +107,15 @@ static bool has_own_grad(const cx_graph *g, const cx_array *a) {
     return !g->forward_only && a->needs_grad && a->param < 0 && !is_idle(a);
 }
 
-/* Bytes for all arrays and operators; with `base` also hands them out. */
-static int place(cx_graph *g, size_t *total, bool really, cx_error *err) {
+/* Bytes for all arrays and operators; `really` also hands them out, of as large an arena. */
+static size_t place(cx_graph *g, bool really) {
     size_t bytes = 0, temp = 0;
 #define PLACE(pointer, count, type)                                                                \
     do {                                                                                           \
         size_t need_ = cx_arena_round((size_t)(count) * sizeof(type));                             \
         bytes += need_;                                                                            \
-        if (really && !((pointer) = cx_arena_take(&g->arena, need_)))                              \
-            return cx_fail(err, CX_ESTATE, "the plan of a graph's memory does not add up");        \
+        if (really)                                                                                \
+            (pointer) = cx_arena_take(&g->arena, need_);                                           \
     } while (0)
     for (int i = 0; i < g->n_arrays; i++) {
         cx_array *a = &g->arrays[i];
@@ -143,8 +143,7 @@ static int place(cx_graph *g, size_t *total, bool really, cx_error *err) {
     for (int i = 0; really && i < g->n_calls; i++)
         g->calls[i].temp = shared;
 #undef PLACE
-    *total = bytes;
-    return CX_OK;
+    return bytes;
 }
 
 static void connect(cx_graph *g) {
@@ -163,7 +162,7 @@ static void connect(cx_graph *g) {
     }
 }
 
-int cx_graph_plan(cx_graph *g, bool forward_only, cx_error *err) {
+int cx_graph_plan_only(cx_graph *g, bool forward_only, cx_error *err) {
     if (g->fault.code == CX_OK && g->planned)
         cx_fail(&g->fault, CX_ESTATE, "the graph is planned already");
     if (g->fault.code != CX_OK)
@@ -172,26 +171,39 @@ int cx_graph_plan(cx_graph *g, bool forward_only, cx_error *err) {
     g->run = calloc((size_t)g->n_arrays + 1, sizeof *g->run);
     if (!g->run)
         return cx_fail(err, CX_ENOMEM, "no memory for a graph of %d arrays", g->n_arrays);
-    size_t bytes = 0;
     int rc = plan_params(g, err);
     if (rc == CX_OK)
         plan_in_place(g);
     if (rc == CX_OK)
         plan_relus(g);
     if (rc == CX_OK)
-        rc = place(g, &bytes, false, err);
-    if (rc == CX_OK)
-        rc = cx_arena_init(&g->arena, bytes, err);
-    if (rc == CX_OK)
-        rc = place(g, &bytes, true, err);
+        g->bytes = place(g, false);
     if (rc != CX_OK) {
         cx_fail(&g->fault, (cx_code)rc, "%s", "planning failed before");
         return rc;
     }
     for (int i = 0; i < g->n_calls; i++)
         g->flops += g->calls[i].flops;
-    connect(g);
     g->planned = true;
+    return CX_OK;
+}
+
+void cx_graph_place(cx_graph *g, void *memory) {
+    g->arena = (cx_arena){.base = memory, .size = g->bytes};
+    (void)place(g, true);
+    connect(g);
+}
+
+int cx_graph_plan(cx_graph *g, bool forward_only, cx_error *err) {
+    int rc = cx_graph_plan_only(g, forward_only, err);
+    if (rc != CX_OK)
+        return rc;
+    rc = cx_arena_init(&g->own, g->bytes, err);
+    if (rc != CX_OK) {
+        cx_fail(&g->fault, (cx_code)rc, "%s", "planning failed before");
+        return rc;
+    }
+    cx_graph_place(g, g->own.base);
     return CX_OK;
 }
 

@@ -22,9 +22,8 @@
 static const double variance_eps = 1e-5;
 static const float layernorm_eps = 1e-5f; /* the operator's default */
 
-/* Learning graphs that are kept: so many, and of so many bytes besides the newest. */
-enum { KEPT_MAX = 12 };
-static const size_t kept_bytes_max = (size_t)512 << 20;
+/* Learning graphs that are kept. They share one block of memory. */
+enum { KEPT_MAX = 48 };
 
 typedef struct {
     cx_graph *graph;
@@ -79,6 +78,8 @@ struct cx_net {
     bool upward;      /* the way of the next step through the matrices' rows */
     variant kept[KEPT_MAX];
     int n_kept;
+    void *memory; /* of the kept ones, which are used one at a time; as the largest needs */
+    size_t memory_size;
     variant *current; /* that of the last forward pass */
     uint64_t clock;
     float *compact; /* outputs without padding */
@@ -130,6 +131,7 @@ static cx_ref lstm(cx_graph *g, const cx_net_shape *s, cx_ref x) {
                        (cx_attr[]){{"eps", layernorm_eps}, {NULL, 0}});
 }
 
+/* Without memory. */
 static int build(const cx_net_shape *s, int T, int B, bool forward_only, variant *v,
                  cx_error *err) {
     cx_graph *g = cx_graph_create();
@@ -151,7 +153,7 @@ static int build(const cx_net_shape *s, int T, int B, bool forward_only, variant
     (void)cx_graph_state(g, roles[MEAN].name, CX_SHAPE(s->inputs), 0);
     (void)cx_graph_state(g, roles[VARIANCE].name, CX_SHAPE(s->inputs), 1);
     (void)cx_graph_state(g, roles[CORRECTION].name, CX_SHAPE(1), 0);
-    int rc = cx_graph_plan(g, forward_only, err);
+    int rc = cx_graph_plan_only(g, forward_only, err);
     if (rc != CX_OK) {
         cx_graph_destroy(g);
         v->graph = NULL;
@@ -220,6 +222,7 @@ void cx_net_destroy(cx_net *net) {
         cx_graph_destroy(net->layout);
     for (int i = 0; i < net->n_kept; i++)
         cx_graph_destroy(net->kept[i].graph);
+    free(net->memory);
     free(net->tensors);
     free(net->scratch);
     free(net->compact);
@@ -352,25 +355,40 @@ static int rounded(int n) {
     return (n + unit - 1) / unit * unit;
 }
 
-static void evict(cx_net *net, int i) {
-    cx_graph_destroy(net->kept[i].graph);
-    net->kept[i] = net->kept[--net->n_kept];
+/* Drops the one not used for longest, where there are as many as may be. */
+static void make_room(cx_net *net) {
+    int oldest = 0;
+    for (int i = 1; i < net->n_kept; i++)
+        if (net->kept[i].used < net->kept[oldest].used)
+            oldest = i;
+    if (net->n_kept < KEPT_MAX)
+        return;
+    cx_graph_destroy(net->kept[oldest].graph);
+    net->kept[oldest] = net->kept[--net->n_kept];
 }
 
-/* Drops those not used for longest until one more fits. */
-static void make_room(cx_net *net) {
-    for (;;) {
-        size_t bytes = 0;
-        int oldest = 0;
-        for (int i = 0; i < net->n_kept; i++) {
-            bytes += cx_graph_arena_bytes(net->kept[i].graph);
-            if (net->kept[i].used < net->kept[oldest].used)
-                oldest = i;
-        }
-        if (net->n_kept == 0 || (net->n_kept < KEPT_MAX && bytes <= kept_bytes_max))
-            return;
-        evict(net, oldest);
+/* Gives the newest graph its memory; where it needs more than there is, all get another. */
+static int furnish(cx_net *net, const variant *v, cx_error *err) {
+    size_t need = cx_graph_arena_bytes(v->graph);
+    if (need <= net->memory_size) {
+        cx_graph_place(v->graph, net->memory);
+        return CX_OK;
     }
+    free(net->memory);
+    net->memory_size = 0;
+    net->memory = cx_calloc(need, 1);
+    for (int i = 0; i < net->n_kept; i++) /* those before it must not point to what is gone */
+        if (net->memory)
+            cx_graph_place(net->kept[i].graph, net->memory);
+        else
+            cx_graph_destroy(net->kept[i].graph);
+    if (!net->memory) {
+        net->n_kept = 0;
+        return cx_fail(err, CX_ENOMEM, "no memory for a graph of %zu bytes", need);
+    }
+    net->memory_size = need;
+    cx_graph_place(v->graph, net->memory);
+    return CX_OK;
 }
 
 static int find(cx_net *net, int T, int B, variant **out, cx_error *err) {
@@ -384,6 +402,11 @@ static int find(cx_net *net, int T, int B, variant **out, cx_error *err) {
         make_room(net);
         variant *v = &net->kept[net->n_kept];
         int rc = build(&net->shape, T, B, false, v, err);
+        if (rc == CX_OK) {
+            rc = furnish(net, v, err);
+            if (rc != CX_OK)
+                cx_graph_destroy(v->graph);
+        }
         if (rc != CX_OK)
             return cx_fail_in(err, "network of %d steps and %d sequences", T, B), rc;
         net->n_kept++;

@@ -26,7 +26,8 @@ cx_net_shape cx_value_shape(const cx_config *config);
  * (cx_net_trainable of them), then mean[inputs], variance[inputs] and the correction [1]
  * of the normalization, padded. Mean and variance are stored corrected, ready for use
  * (0 and 1 at the start); the correction is the weight of all that was seen, 1 - beta^count. */
-typedef struct cx_net cx_net; /* graphs by (T, B), made when first needed and kept */
+typedef struct cx_net cx_net; /* graphs by (T, B), made when first needed and kept; one block of
+                                memory serves them all */
 int cx_net_create(const cx_net_shape *shape, cx_net **out, cx_error *err);
 void cx_net_destroy(cx_net *net);
 const cx_net_shape *cx_net_shape_of(const cx_net *net); /* what it was created with */

@@ -5,6 +5,7 @@
 #include "optim/optimizer.h"
 #include "ppo/buffer.h"
 #include "ppo/ppo.h"
+#include "ppo/shard.h"
 
 /* Exponentially weighted mean and variance of a number, with bias correction: the
  * j-th newest of n samples weighs beta^(j-1) (1 - beta) / (1 - beta^n). */
@@ -37,10 +38,32 @@ cx_surrogate cx_surrogate_at(double log_prob, double old_log_prob, double advant
 typedef struct {
     cx_net *net;
     cx_optimizer *optimizer;
-    float *block; /* cx_net_count */
-    float *grads; /* cx_net_trainable */
+    float *block;    /* cx_net_count */
+    float *grads;    /* cx_net_trainable: of the shards added so far */
+    uint64_t serial; /* of the block: another one after every change */
     int inputs, outputs;
 } cx_model;
+
+/* A shard of the batch under way. */
+typedef struct {
+    enum { CX_PART_OPEN, CX_PART_OUT, CX_PART_ANSWERED } state;
+    float *out; /* answered before its turn; else NULL */
+    cx_shard_sums sums;
+} cx_part;
+
+/* The batches of one network, one after another. */
+typedef struct {
+    cx_model *model;
+    cx_shard_kind kind;
+    int batch, n_batches; /* under way, of how many */
+    const int *item;      /* [n] episodes of the batch; NULL: 0, 1, ... */
+    int n;
+    double rows;    /* outer steps of the batch */
+    uint64_t first; /* number of its first shard */
+    int n_parts, added;
+    cx_part *part; /* [n_parts] */
+    cx_shard_sums sums;
+} cx_chain;
 
 typedef enum { CX_PHASE_IDLE, CX_PHASE_VALUES, CX_PHASE_STEPS } cx_phase;
 
@@ -60,13 +83,18 @@ struct cx_learner {
     /* the update under way */
     cx_phase phase;
     cx_plan plan;
-    int next;            /* episode whose value, or gradient step (two a batch), is next */
+    cx_chain chain[2];   /* values: the first alone; steps: policy, value function */
     size_t *at;          /* [n_episodes + 1]: first outer step of each in the arrays below */
     float *values;       /* [outer steps], of the planned episodes one after another */
     float *advantage;    /* same; normalized at the end of the phase of values */
     float *value_target; /* same; in the value network's units at that time */
-    float *in, *dout;    /* scratch of a batch */
-    size_t in_size, dout_size;
+    uint64_t numbered;   /* shards so far */
+    uint64_t changed;    /* blocks, so often */
+    void *packed;        /* the shard that was offered last */
+    size_t packed_size;
+    cx_shard_scratch scratch;
+    float *out; /* of a shard that is computed here */
+    size_t out_size;
     cx_update_stats sum;                 /* sums so far of what stats will hold the mean of */
     int n_policy, n_value, n_kl, n_used; /* counts to divide by */
 };
@@ -79,5 +107,12 @@ int cx_learner_check(const cx_learner *l, const cx_trajectory *t, uint64_t versi
 cx_hyper cx_learner_hyper(const cx_config *config, double learning_rate);
 /* Frees what an update under way holds; the phase is idle again. */
 void cx_update_clear(cx_learner *l);
+
+/* update.c's part of a batch: what its shards' means and summed gradient come to. */
+void cx_update_batch_done(cx_learner *l, const cx_chain *c);
+/* chains.c: begins the chains of the phase. */
+int cx_chains_begin(cx_learner *l, cx_error *err);
+void cx_chains_clear(cx_learner *l);
+bool cx_chains_done(const cx_learner *l);
 
 #endif

@@ -4,6 +4,7 @@
 #define CX_PPO_PPO_H
 
 #include "policy/network.h"
+#include "ppo/shard.h"
 #include "ppo/trajectory.h"
 
 /* Generalized advantage estimation (Schulman et al. 2016, eq. 16) of one episode
@@ -63,8 +64,8 @@ int cx_learner_add(cx_learner *l, cx_trajectory *t, cx_error *err);
 bool cx_learner_ready(const cx_learner *l);
 
 /* An update in slices, so that the caller can answer messages between them: begin,
- * then advance until *done. A slice is a batch of values, or a gradient step of one
- * of the two networks. The version goes up by one at the end, and *stats is filled (NULL: not).
+ * then advance until *done. A slice is one shard (ppo/shard.h). The version goes up by one at the
+ * end, and *stats is filled (NULL: not).
  *
  * begin plans the minibatches (buffer.h) with random numbers keyed by (seed, version),
  * and lets every new episode enter the input normalization of both networks, once,
@@ -78,6 +79,29 @@ bool cx_learner_ready(const cx_learner *l);
  * ppo.anneal_to at version updates - 1, and stay there. */
 int cx_learner_begin(cx_learner *l, cx_error *err);
 int cx_learner_advance(cx_learner *l, bool *done, cx_update_stats *stats, cx_error *err);
+
+/* The same with others' help: the shards that can be computed now are offered, one by one, and
+ * answered in any order; `advance` computes one here. The values of all episodes come first; then
+ * the gradient steps of the policy, and beside them those of the value function. */
+typedef struct {
+    uint64_t number; /* of this learner's shards */
+    cx_shard shard;
+    const void *data; /* its bytes; valid until the next offer */
+    size_t size;
+    const float *weights; /* of its network; valid until the next answer */
+    size_t n_weights;
+    uint64_t serial; /* of these weights: no others, of either network, have the same */
+} cx_work;
+/* *any: there was one. It is out then. */
+int cx_learner_offer(cx_learner *l, cx_work *work, bool *any, cx_error *err);
+/* Who has it will not answer: it is offered again. */
+void cx_learner_reopen(cx_learner *l, uint64_t number);
+/* What cx_shard_compute gave, `n` numbers. Those of shards that are answered already, or of an
+ * earlier update, are ignored. CX_EFORMAT: another number of numbers. */
+int cx_learner_answer(cx_learner *l, uint64_t number, const float *out, size_t n,
+                      const cx_shard_sums *sums, cx_error *err);
+/* Ends the update where all shards are answered: *done. */
+int cx_learner_end(cx_learner *l, bool *done, cx_update_stats *stats, cx_error *err);
 
 uint64_t cx_learner_version(const cx_learner *l); /* updates done */
 /* Newest policy block (cx_net_count floats) that acts in training (it changes during an

@@ -1,6 +1,6 @@
-/* One update, in slices: begin plans it and renews the statistics of inputs and
- * rewards; then values of all planned episodes, a batch a slice; then advantages;
- * then the gradient steps of policy and value function in turn, one a slice. */
+/* One update: begin plans it and renews the statistics of inputs and rewards; then values
+ * of all planned episodes; then advantages; then the gradient steps of policy and value
+ * function. What is computed for these comes shard by shard (chains.c). */
 #include "ppo/learner.h"
 
 #include "base/arena.h"
@@ -8,78 +8,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A batch of episodes, as the networks see it. */
-typedef struct {
-    cx_trajectory *const *episode; /* all of the plan */
-    const int *item;               /* [n]; NULL: first, first + 1, ... */
-    int first, n;
-    int T;      /* longest */
-    int n_real; /* outer steps that are not padding */
-} batch;
-
-static int item_of(const batch *b, int i) {
-    return b->item ? b->item[i] : b->first + i;
-}
-
-static const cx_trajectory *episode_of(const batch *b, int i) {
-    return b->episode[item_of(b, i)];
-}
-
-static void measure(batch *b) {
-    b->T = b->n_real = 0;
-    for (int i = 0; i < b->n; i++) {
-        int steps = episode_of(b, i)->result.steps;
-        b->n_real += steps;
-        if (steps > b->T)
-            b->T = steps;
-    }
-}
-
-static int reserve(float **p, size_t *have, size_t need, cx_error *err) {
-    if (*have >= need)
-        return CX_OK;
-    float *q = cx_calloc(need, sizeof *q);
-    if (!q)
-        return cx_fail(err, CX_ENOMEM, "no memory for a minibatch of %zu numbers", need);
-    free(*p);
-    *p = q;
-    *have = need;
-    return CX_OK;
-}
-
-/* in[T][n][width]: the first `width` observations of each outer step; 0 in padding. */
-static int fill_input(cx_learner *l, const batch *b, int width, cx_error *err) {
-    size_t w = (size_t)width, n = (size_t)b->n;
-    int rc = reserve(&l->in, &l->in_size, (size_t)b->T * n * w, err);
-    if (rc)
-        return rc;
-    for (int i = 0; i < b->n; i++) {
-        const cx_trajectory *e = episode_of(b, i);
-        for (int t = 0; t < b->T; t++) {
-            float *to = l->in + ((size_t)t * n + (size_t)i) * w;
-            if (t < e->result.steps)
-                memcpy(to, e->obs + (size_t)t * (size_t)e->n_obs, w * sizeof *to);
-            else
-                memset(to, 0, w * sizeof *to);
-        }
-    }
-    return CX_OK;
-}
-
-static int forward(cx_learner *l, cx_model *m, const batch *b, const float **out, cx_error *err) {
-    int rc = fill_input(l, b, m->inputs, err);
-    return rc ? rc : cx_net_forward(m->net, m->block, l->in, b->T, b->n, out, err);
-}
-
-/* dout[T][n][outputs], all 0. */
-static int clear_dout(cx_learner *l, const cx_model *m, const batch *b, cx_error *err) {
-    size_t size = (size_t)b->T * (size_t)b->n * (size_t)m->outputs;
-    int rc = reserve(&l->dout, &l->dout_size, size, err);
-    if (!rc)
-        memset(l->dout, 0, size * sizeof *l->dout);
-    return rc;
-}
 
 /* --- begin --- */
 
@@ -89,13 +17,14 @@ static int clear_dout(cx_learner *l, const cx_model *m, const batch *b, cx_error
 static int renew_input_statistics(cx_learner *l, const cx_trajectory *e, cx_error *err) {
     size_t steps = (size_t)e->result.steps, w = (size_t)l->policy.inputs;
     double beta = pow(l->config.policy.input_beta, 1 / (double)steps);
-    int rc = reserve(&l->in, &l->in_size, steps * w, err);
-    if (rc)
-        return rc;
+    float *in = malloc(steps * w * sizeof *in);
+    if (!in)
+        return cx_fail(err, CX_ENOMEM, "no memory for an episode of %zu outer steps", steps);
     for (size_t t = 0; t < steps; t++)
-        memcpy(l->in + t * w, e->obs + t * (size_t)e->n_obs, w * sizeof *l->in);
-    cx_net_update_statistics(l->policy.net, l->policy.block, l->in, steps, beta);
+        memcpy(in + t * w, e->obs + t * (size_t)e->n_obs, w * sizeof *in);
+    cx_net_update_statistics(l->policy.net, l->policy.block, in, steps, beta);
     cx_net_update_statistics(l->value.net, l->value.block, e->obs, steps, beta);
+    free(in);
     return CX_OK;
 }
 
@@ -147,6 +76,7 @@ static void set_learning_rate(const cx_learner *l, cx_optimizer *o, double lr) {
 }
 
 void cx_update_clear(cx_learner *l) {
+    cx_chains_clear(l);
     cx_plan_free(&l->plan);
     free(l->at);
     free(l->values);
@@ -154,36 +84,9 @@ void cx_update_clear(cx_learner *l) {
     free(l->value_target);
     l->at = NULL;
     l->values = l->advantage = l->value_target = NULL;
-    l->next = l->n_policy = l->n_value = l->n_kl = l->n_used = 0;
+    l->n_policy = l->n_value = l->n_kl = l->n_used = 0;
     l->sum = (cx_update_stats){0};
     l->phase = CX_PHASE_IDLE;
-}
-
-int cx_learner_begin(cx_learner *l, cx_error *err) {
-    if (l->phase != CX_PHASE_IDLE)
-        return cx_fail(err, CX_ESTATE, "an update is under way already");
-    double start = cx_clock_now();
-    cx_update_clear(l);
-    cx_rng rng = cx_rng_make(l->config.seed, l->version, CX_STREAM_LEARNER);
-    int rc = cx_plan_make(&l->buffer, l->version, l->config.ppo.max_uses,
-                          l->config.ppo.max_staleness, l->config.ppo.minibatches,
-                          l->config.ppo.minibatch_episodes, &rng, &l->plan, err);
-    if (!rc)
-        rc = allocate(l, err);
-    if (!rc)
-        rc = take_in_new(l, err);
-    if (rc) {
-        cx_update_clear(l);
-        return rc;
-    }
-    l->buffer.n_new = 0;
-    l->sum.learning_rate = l->config.ppo.learning_rate * annealing(l);
-    l->sum.entropy_coefficient = l->config.ppo.entropy * annealing(l);
-    set_learning_rate(l, l->policy.optimizer, l->sum.learning_rate);
-    set_learning_rate(l, l->value.optimizer, l->sum.learning_rate);
-    l->phase = CX_PHASE_VALUES;
-    l->sum.seconds = cx_clock_now() - start;
-    return CX_OK;
 }
 
 /* --- values and advantages --- */
@@ -218,26 +121,6 @@ static void first_target_statistics(cx_learner *l) {
         cx_ewma_add(&l->target, reward_of(l, l->plan.episode[i]), 0, 1 - CX_EWMA_BETA);
 }
 
-static int value_slice(cx_learner *l, cx_error *err) {
-    if (l->target.weight <= 0)
-        first_target_statistics(l);
-    int size = l->config.ppo.minibatch_episodes, n = l->plan.n_episodes;
-    batch b = {.episode = l->plan.episode, .first = l->next};
-    b.n = n - l->next < size ? n - l->next : size;
-    measure(&b);
-    const float *out;
-    int rc = forward(l, &l->value, &b, &out, err);
-    if (rc)
-        return rc;
-    double mean = l->target.mean, deviation = cx_ewma_deviation(&l->target);
-    for (int i = 0; i < b.n; i++)
-        for (int t = 0; t < episode_of(&b, i)->result.steps; t++)
-            l->values[l->at[b.first + i] + (size_t)t] =
-                (float)(mean + deviation * out[(size_t)t * (size_t)b.n + (size_t)i]);
-    l->next += b.n;
-    return CX_OK;
-}
-
 static void compute_advantages(cx_learner *l) {
     int n = l->plan.n_episodes;
     size_t steps = l->at[n];
@@ -259,147 +142,106 @@ static void compute_advantages(cx_learner *l) {
         l->value_target[i] = (float)((l->value_target[i] - l->target.mean) / deviation);
 }
 
+/* --- begin, continued --- */
+
+static int begin(cx_learner *l, cx_error *err) {
+    cx_rng rng = cx_rng_make(l->config.seed, l->version, CX_STREAM_LEARNER);
+    int rc = cx_plan_make(&l->buffer, l->version, l->config.ppo.max_uses,
+                          l->config.ppo.max_staleness, l->config.ppo.minibatches,
+                          l->config.ppo.minibatch_episodes, &rng, &l->plan, err);
+    if (!rc)
+        rc = allocate(l, err);
+    if (!rc)
+        rc = take_in_new(l, err);
+    if (rc)
+        return rc;
+    if (l->target.weight <= 0)
+        first_target_statistics(l);
+    l->policy.serial = ++l->changed;
+    l->value.serial = ++l->changed;
+    l->phase = CX_PHASE_VALUES;
+    return cx_chains_begin(l, err);
+}
+
+int cx_learner_begin(cx_learner *l, cx_error *err) {
+    if (l->phase != CX_PHASE_IDLE)
+        return cx_fail(err, CX_ESTATE, "an update is under way already");
+    double start = cx_clock_now();
+    cx_update_clear(l);
+    int rc = begin(l, err);
+    if (rc) {
+        cx_update_clear(l);
+        return rc;
+    }
+    l->buffer.n_new = 0;
+    l->sum.learning_rate = l->config.ppo.learning_rate * annealing(l);
+    l->sum.entropy_coefficient = l->config.ppo.entropy * annealing(l);
+    set_learning_rate(l, l->policy.optimizer, l->sum.learning_rate);
+    set_learning_rate(l, l->value.optimizer, l->sum.learning_rate);
+    l->sum.seconds += cx_clock_now() - start;
+    return CX_OK;
+}
+
 /* --- gradient steps --- */
 
-/* Means over a batch's outer steps. */
-typedef struct {
-    double loss, kl, clipped, entropy[CX_HEADS_MAX];
-} policy_means;
-
-/* Fills dout from logits: loss = mean over real outer steps of (surrogate - entropy
- * coefficient * sum of the heads' entropies). */
-static void policy_loss(cx_learner *l, const batch *b, const float *logits, policy_means *m) {
-    const cx_heads *heads = &l->heads;
-    double share = 1 / (double)b->n_real, entropy[CX_HEADS_MAX];
-    size_t width = (size_t)heads->n_logits;
-    for (int i = 0; i < b->n; i++) {
-        const cx_trajectory *e = episode_of(b, i);
-        for (int t = 0; t < e->result.steps; t++) {
-            size_t row = ((size_t)t * (size_t)b->n + (size_t)i) * width;
-            const unsigned char *mask = e->mask + (size_t)t * width;
-            const int32_t *choice = e->choice + (size_t)t * (size_t)heads->n_heads;
-            double log_prob =
-                cx_action_evaluate(heads, logits + row, mask, choice, entropy, 0, 0, NULL);
-            cx_surrogate s =
-                cx_surrogate_at(log_prob, e->log_prob[t],
-                                l->advantage[l->at[item_of(b, i)] + (size_t)t], l->config.ppo.clip);
-            (void)cx_action_evaluate(heads, logits + row, mask, choice, NULL, share * s.d_log_prob,
-                                     -share * l->sum.entropy_coefficient, l->dout + row);
-            m->loss += share * s.loss;
-            m->kl += share * (expm1(s.log_ratio) - s.log_ratio);
-            m->clipped += share * s.clipped;
-            for (int h = 0; h < heads->n_heads; h++)
-                m->entropy[h] += share * entropy[h];
-        }
-    }
-}
-
-/* Backward pass and optimizer. *norm: of the gradient before clipping; when it is
- * not finite, the optimizer has changed nothing, and the step is counted as skipped. */
-static int descend(cx_learner *l, cx_model *m, const batch *b, double *norm, cx_error *err) {
-    int rc = cx_net_backward(m->net, m->block, l->dout, b->T, b->n, m->grads, err);
-    if (rc)
-        return rc;
-    *norm = cx_optimizer_step(m->optimizer, m->block, m->grads, NULL, NULL, 0);
-    if (!isfinite(*norm))
-        l->sum.skipped++;
-    return CX_OK;
-}
-
-static int policy_step(cx_learner *l, const batch *b, bool last_pass, cx_error *err) {
-    const float *logits;
-    policy_means m = {0};
-    double norm;
-    int rc = forward(l, &l->policy, b, &logits, err);
-    if (!rc)
-        rc = clear_dout(l, &l->policy, b, err);
-    if (rc)
-        return rc;
-    policy_loss(l, b, logits, &m);
-    rc = descend(l, &l->policy, b, &norm, err);
-    if (rc || !isfinite(norm))
-        return rc;
+static void count_policy_step(cx_learner *l, const cx_chain *c, double norm) {
+    const cx_shard_sums *m = &c->sums;
     l->n_policy++;
-    l->sum.policy_loss += m.loss;
-    l->sum.clip_fraction += m.clipped;
+    l->sum.policy_loss += m->loss;
+    l->sum.clip_fraction += m->clipped;
     l->sum.gradient_norm += norm;
     for (int h = 0; h < l->heads.n_heads; h++) {
-        l->sum.head_entropy[h] += m.entropy[h];
-        l->sum.entropy += m.entropy[h];
+        l->sum.head_entropy[h] += m->entropy[h];
+        l->sum.entropy += m->entropy[h];
     }
-    if (last_pass) {
+    if (c->batch >= l->plan.last_pass) {
         l->n_kl++;
-        l->sum.kl += m.kl;
+        l->sum.kl += m->kl;
     }
-    return CX_OK;
 }
 
-/* Half the mean squared error in the network's units, and its derivative times
- * ppo.value_coefficient in dout; also the explained variance 1 - var(target - y) /
- * var(target), 0 where all targets are the same. */
-static double value_loss(cx_learner *l, const batch *b, const float *y, double *explained) {
-    double share = 1 / (double)b->n_real, coefficient = l->config.ppo.value_coefficient;
-    double square = 0, error_mean = 0, target_mean = 0, target_square = 0;
-    for (int i = 0; i < b->n; i++)
-        for (int t = 0; t < episode_of(b, i)->result.steps; t++) {
-            size_t row = (size_t)t * (size_t)b->n + (size_t)i;
-            double target = l->value_target[l->at[item_of(b, i)] + (size_t)t];
-            double error = y[row] - target;
-            l->dout[row] = (float)(coefficient * share * error);
-            square += share * error * error;
-            error_mean += share * error;
-            target_mean += share * target;
-            target_square += share * target * target;
-        }
-    double variance = target_square - target_mean * target_mean;
-    *explained = variance > 1e-12 ? 1 - (square - error_mean * error_mean) / variance : 0;
-    return 0.5 * square;
-}
-
-static int value_step(cx_learner *l, const batch *b, cx_error *err) {
-    const float *y;
-    double norm, explained;
-    int rc = forward(l, &l->value, b, &y, err);
-    if (!rc)
-        rc = clear_dout(l, &l->value, b, err);
-    if (rc)
-        return rc;
-    double loss = value_loss(l, b, y, &explained);
-    rc = descend(l, &l->value, b, &norm, err);
-    if (rc || !isfinite(norm))
-        return rc;
+/* The explained variance is 1 - var(target - y) / var(target), 0 where all targets are the
+ * same. */
+static void count_value_step(cx_learner *l, const cx_chain *c, double norm) {
+    const cx_shard_sums *m = &c->sums;
+    double variance = m->target_square - m->target * m->target;
     l->n_value++;
-    l->sum.value_loss += loss;
+    l->sum.value_loss += m->loss;
     l->sum.value_gradient_norm += norm;
-    l->sum.explained_variance += explained;
-    return CX_OK;
+    l->sum.explained_variance +=
+        variance > 1e-12 ? 1 - (2 * m->loss - m->error * m->error) / variance : 0;
 }
 
-static void count_uses(cx_learner *l, const batch *b) {
-    for (int i = 0; i < b->n; i++) {
-        cx_trajectory *e = b->episode[b->item[i]];
+static void count_uses(cx_learner *l, const cx_chain *c) {
+    for (int i = 0; i < c->n; i++) {
+        cx_trajectory *e = l->plan.episode[c->item[i]];
         l->sum.staleness += (double)cx_staleness(e, l->version);
         l->n_used++;
         e->uses++;
     }
 }
 
-/* Each batch takes two slices: a step of the policy, then one of the value function. */
-static int gradient_slice(cx_learner *l, cx_error *err) {
-    const cx_plan *plan = &l->plan;
-    int i = l->next / 2;
-    batch b = {.episode = plan->episode,
-               .item = plan->item + plan->start[i],
-               .n = plan->start[i + 1] - plan->start[i]};
-    measure(&b);
-    int rc =
-        l->next % 2 == 0 ? policy_step(l, &b, i >= plan->last_pass, err) : value_step(l, &b, err);
-    if (rc)
-        return rc;
-    if (l->next % 2 == 1)
-        count_uses(l, &b);
-    l->next++;
-    return CX_OK;
+/* With a gradient that is not finite the optimizer changes nothing, and the step is counted as
+ * skipped. */
+static void descend(cx_learner *l, const cx_chain *c) {
+    cx_model *m = c->model;
+    double norm = cx_optimizer_step(m->optimizer, m->block, m->grads, NULL, NULL, 0);
+    m->serial = ++l->changed;
+    if (!isfinite(norm))
+        l->sum.skipped++;
+    else if (c->kind == CX_SHARD_POLICY)
+        count_policy_step(l, c, norm);
+    else
+        count_value_step(l, c, norm);
+    if (c->kind == CX_SHARD_POLICY)
+        count_uses(l, c);
+}
+
+void cx_update_batch_done(cx_learner *l, const cx_chain *c) {
+    if (c->kind == CX_SHARD_OUTPUTS)
+        compute_advantages(l);
+    else
+        descend(l, c);
 }
 
 /* --- the end --- */
@@ -443,34 +285,18 @@ static void finish(cx_learner *l) {
     cx_buffer_evict(&l->buffer, l->config.ppo.buffer_episodes);
 }
 
-static int advance(cx_learner *l, cx_error *err) {
-    if (l->phase == CX_PHASE_VALUES && l->next < l->plan.n_episodes) {
-        int rc = value_slice(l, err);
-        if (rc)
-            return rc;
-    } else if (l->phase == CX_PHASE_STEPS && l->next < 2 * l->plan.n_batches) {
-        int rc = gradient_slice(l, err);
-        if (rc)
-            return rc;
-    }
-    if (l->phase == CX_PHASE_VALUES && l->next >= l->plan.n_episodes) {
-        if (l->plan.n_episodes)
-            compute_advantages(l);
-        l->phase = CX_PHASE_STEPS;
-        l->next = 0;
-    }
-    return CX_OK;
-}
-
-int cx_learner_advance(cx_learner *l, bool *done, cx_update_stats *stats, cx_error *err) {
+int cx_learner_end(cx_learner *l, bool *done, cx_update_stats *stats, cx_error *err) {
     *done = false;
     if (l->phase == CX_PHASE_IDLE)
         return cx_fail(err, CX_ESTATE, "no update is under way");
     double start = cx_clock_now();
-    int rc = advance(l, err);
-    if (rc)
-        return rc;
-    *done = l->phase == CX_PHASE_STEPS && l->next >= 2 * l->plan.n_batches;
+    if (l->phase == CX_PHASE_VALUES && cx_chains_done(l)) {
+        l->phase = CX_PHASE_STEPS;
+        int rc = cx_chains_begin(l, err);
+        if (rc)
+            return rc;
+    }
+    *done = l->phase == CX_PHASE_STEPS && cx_chains_done(l);
     l->sum.seconds += cx_clock_now() - start;
     if (*done) {
         if (stats)
@@ -478,4 +304,31 @@ int cx_learner_advance(cx_learner *l, bool *done, cx_update_stats *stats, cx_err
         finish(l);
     }
     return CX_OK;
+}
+
+static int compute_here(cx_learner *l, const cx_work *w, cx_error *err) {
+    cx_model *m = w->shard.kind == CX_SHARD_POLICY ? &l->policy : &l->value;
+    size_t n = cx_shard_results(&w->shard, m->net);
+    cx_shard_sums sums;
+    if (n > l->out_size) {
+        free(l->out);
+        l->out_size = 0;
+        l->out = cx_calloc(n, sizeof *l->out);
+        if (!l->out)
+            return cx_fail(err, CX_ENOMEM, "no memory for a gradient of %zu numbers", n);
+        l->out_size = n;
+    }
+    int rc = cx_shard_compute(&w->shard, w->data, m->net, m->block, &l->heads, &l->scratch, l->out,
+                              &sums, err);
+    return rc ? rc : cx_learner_answer(l, w->number, l->out, n, &sums, err);
+}
+
+int cx_learner_advance(cx_learner *l, bool *done, cx_update_stats *stats, cx_error *err) {
+    cx_work work;
+    bool any = false;
+    *done = false;
+    int rc = cx_learner_offer(l, &work, &any, err);
+    if (!rc && any)
+        rc = compute_here(l, &work, err);
+    return rc ? rc : cx_learner_end(l, done, stats, err);
 }

@@ -4,8 +4,6 @@
 # shellcheck shell=bash disable=SC2154,SC2034 # variables of lib.sh; those read by the scripts
 seed=${COXSWAIN_FAULT_SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 RANDOM=$((seed % 32768))
-updates=${updates:-40}
-train_words=(--set updates="$updates" --set workers.late_seconds=1 --set workers.silence_seconds=20)
 # 0.00 to 0.99
 fraction() { printf '0.%02d' $((RANDOM % 100)); }
 below() { echo $((RANDOM % $1)); }
@@ -14,7 +12,22 @@ now() { date +%s.%N; }
 since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.2f", b - a }'; }
 alive() { kill -0 "$1" 2>/dev/null; }
 
-reference() { # the weights that all runs must end with
+# The weights that all runs must end with. Runs have so many updates that they last a second or
+# more on this machine: a fault is to come amid them, and a look at a run takes some of its time.
+reference() {
+    train_words=(--set workers.late_seconds=1 --set workers.silence_seconds=20)
+    dir=$work/pace
+    begin --set updates=20
+    ended 0 || fail "pace: $wrong: $(tail -5 "$dir.log")"
+    read -r updates pace < <(python3 - "$dir/metrics.jsonl" <<'P'
+import json, sys
+at = [json.loads(x)["seconds"] for x in open(sys.argv[1])]
+pace = max(1e-4, sorted(b - a for a, b in zip(at, at[1:]))[len(at) // 4])
+print(min(400, max(40, int(1.2 / pace))), pace)
+P
+    )
+    echo "$updates updates, about $pace s each"
+    train_words+=(--set updates="$updates")
     "$cox" train "$tiny" "${train_words[@]}" --out "$work/reference" -j 1 >"$work/log.reference" 2>&1 ||
         fail "reference: $(tail -5 "$work/log.reference")"
 }
@@ -27,14 +40,22 @@ begin() {
 reach() {
     while [ "$(lines "$dir/metrics.jsonl")" -lt "$1" ] && alive "$pid"; do sleep 0.01; done
 }
-moment() { # amid the run, at a random update and a random moment after it
-    reach $((1 + $(below $((updates - 12)))))
-    sleep "0.$(printf '%02d' "$(below 25)")"
+# Amid the run: at a random update of its first two thirds, and at a random moment in the
+# next two updates' time. Who is who is looked up before: that takes longer than an update.
+moment() {
+    local rank
+    reach 1
+    for rank in 0 1 2; do
+        victims[rank]=$(rank_pid "$dir" $rank)
+    done
+    reach $((1 + $(below $((updates * 2 / 3)))))
+    sleep "$(awk -v pace="$pace" -v share="$(fraction)" 'BEGIN { printf "%.4f", 2 * pace * share }')"
 }
+# After the fault: false where it came so late that the run may have been over but for leaving
+amid() { [ "$(lines "$dir/metrics.jsonl")" -le $((updates - 3)) ]; }
 # hit SIGNAL RANK: false where the rank is not there (any more)
 hit() {
-    local victim
-    victim=$(rank_pid "$dir" "$2")
+    local victim=${victims[$2]}
     [ -n "$victim" ] && kill "-$1" "$victim" 2>/dev/null
 }
 # back_after SECONDS_OF_FAULT: waits for two more updates; how long they took, in `back`. An
@@ -108,25 +129,25 @@ check_end() {
 
 # One worker is killed, stopped, stopped for a while, slow: the run goes on without it.
 worker_fault() { # KIND
-    local t rank=$((1 + $(below 2))) i
+    local t i rank=$((1 + $(below 2))) signal=$1
+    case $1 in pause | slow) signal=STOP ;; esac
     begin
     moment
     t=$(now)
+    { hit "$signal" "$rank" && amid; } || return 1
     case $1 in
     pause)
-        hit STOP "$rank" || return 1
         sleep 2.5
         hit CONT "$rank"
         ;;
     slow) # at a tenth of its speed
         for i in $(seq 12); do
-            hit STOP "$rank" || [ "$i" -gt 1 ] || return 1
             sleep 0.45
             hit CONT "$rank" || break
             sleep 0.05
+            hit STOP "$rank" || break
         done &
         ;;
-    *) hit "$1" "$rank" || return 1 ;;
     esac
     snapshot
     back_after "$t"
@@ -149,6 +170,7 @@ restart_fault() { # RANK...
     for rank in "$@"; do
         hit KILL "$rank" || return 1
     done
+    amid || return 1
     snapshot
     back_after "$t"
     ended 0
@@ -159,7 +181,7 @@ kill_coordinator() { restart_fault 0; }
 kill_workers() { restart_fault 1 2; }
 
 kill_everything() { # as a power cut does
-    kill -KILL "$pid" 2>/dev/null || return 1 # the launcher first, or it would start again
+    kill -KILL "$pid" 2>/dev/null # the launcher first, or it would start again
     pkill -KILL -f -- "--out $dir( |\$)"
     wait "$pid" 2>/dev/null
     snapshot
@@ -175,7 +197,8 @@ resume() {
 kill_all() {
     begin
     moment
-    kill_everything || return 1
+    kill_everything
+    amid || return 1
     resume
 }
 
@@ -185,7 +208,8 @@ damage_checkpoint() {
     local newest file size at byte
     begin
     moment
-    kill_everything || return 1
+    kill_everything
+    amid || return 1
     newest=$(for f in "$dir"/checkpoints/*[0-9]/DONE; do dirname "$f"; done | tail -1)
     [ -d "$newest" ] || return 1
     file=$(find "$newest" -type f | sort | sed -n "$((1 + $(below 4)))p")
@@ -214,8 +238,8 @@ full_disk() { # $disk is a small file system
     local rc
     dir=$disk/$(basename "$dir")
     begin
-    reach $((1 + $(below 10)))
-    hit STOP 0 || return 1 # it would be over before the disk is full
+    moment
+    { hit STOP 0 && amid; } || return 1 # stopped: it would be over before the disk is full
     dd if=/dev/zero of="$disk/fill" bs=64k 2>/dev/null
     hit CONT 0
     until_refused "disk is full\\|No space left"
@@ -251,7 +275,7 @@ write_protected() {
     cox=run_as
     begin
     moment
-    chmod 555 "$dir/checkpoints" || return 1
+    { chmod 555 "$dir/checkpoints" && amid; } || return 1
     until_refused "Permission denied"
     chmod 755 "$dir/checkpoints"
     resume
@@ -265,9 +289,9 @@ orphans() {
         "$cox" train "$tiny" "${train_words[@]}" --out "$dir" >>"$dir.log" 2>&1 </dev/null &
     pid=$!
     moment
-    hit KILL 0 || return 1
+    { hit KILL 0 && amid; } || return 1
     t=$(now)
-    timeout 30 tail --pid="$pid" -f /dev/null || complain "workers outlive rank 0"
+    timeout 60 tail --pid="$pid" -f /dev/null || complain "workers outlive rank 0"
     back=$(since "$t")
     snapshot
     kill_everything

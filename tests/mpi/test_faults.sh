@@ -4,16 +4,15 @@
 # of a run that was left alone. long_faults.sh does that for many moments.
 # shellcheck disable=SC2154 # variables of lib.sh
 . "$(dirname "$0")/lib.sh"
-updates=24
 . "$here/faults.sh"
 echo "seed $seed"
 reference
 kinds="kill_worker stop_worker kill_coordinator orphans damage_checkpoint two_runs"
 if open_disk; then kinds="$kinds full_disk"; else echo "skip: full_disk needs root"; fi
 for kind in $kinds; do
-    for try in 1 2 3; do
+    for try in 1 2 3 4 5; do
         once "$kind" && break
-        [ $try = 3 ] && fail "$kind: three runs were over before the fault"
+        [ $try = 5 ] && fail "$kind: five runs were over before the fault"
     done
     echo "$kind: back after $back s, ${again:-?} episodes done again${wrong:+; WRONG: $wrong}"
     [ -z "$wrong" ] || fail "$kind: $wrong"
