@@ -5,7 +5,9 @@
 #include "base/clock.h"
 #include "cli/launch.h"
 #include "cli/load.h"
+#include "coordinator/coordinator.h"
 #include "policy/observation.h"
+#include "policy/sweep.h"
 #include "ppo/ppo.h"
 #include "workers/inner_run.h"
 #include <math.h>
@@ -86,9 +88,9 @@ static int measure(const cx_config *config, const cx_data_store *store, measured
 static void print_findings(const cx_config *config, const measured *m, long long ranks) {
     struct rusage usage;
     double resident = getrusage(RUSAGE_SELF, &usage) == 0 ? (double)usage.ru_maxrss / 1024 : NAN;
-    double workers = ranks > 1 ? (double)ranks - 1 : 1;
+    double workers = ranks > 1 ? (double)(ranks - 1 - config->workers.learner_ranks) : 1;
     double episodes = (double)config->updates * config->ppo.episodes_per_update;
-    double sweep = cx_baseline_cost(config);
+    double sweep = cx_sweep_cost(config, false);
     double per = m->seconds_per_episode * (1 + sweep / config->episode.environment_reuse);
     cx_error refused = {0};
     if (cx_task_refuse_held_out(config, &refused))
@@ -136,6 +138,8 @@ int cx_cmd_check(int argc, char **argv) {
     rc = cx_args_int(&args, "--ranks", 1, 1000000, cx_launch_default_ranks(), &ranks, &err);
     if (!rc)
         rc = cx_load_config(&args, config, faults, &err);
+    if (!rc)
+        rc = cx_coordinator_check_ranks(config, (int)ranks, &err);
     for (int i = 1; i < faults->count && i < CX_FAULTS_MAX; i++) /* the first is in err */
         (void)fprintf(stderr, "%s\n", faults->text[i]);
     if (!rc)

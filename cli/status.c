@@ -34,7 +34,7 @@ typedef struct {
     cx_progress progress;
     uint64_t updates, episodes, baselines, reissued;
     double seconds, rate, busy, age;
-    int workers, lost, late;
+    int workers, lost, late, learners;
     bool running; /* somebody holds the run's lock */
     char holder[256];
 } standing;
@@ -58,6 +58,7 @@ static int read_lines(const char *dir, standing *s, cx_error *err) {
     s->workers = (int)whole(newest(&data, CX_METRIC_workers));
     s->lost = (int)whole(newest(&data, CX_METRIC_workers_lost));
     s->late = (int)whole(newest(&data, CX_METRIC_workers_late));
+    s->learners = (int)whole(newest(&data, CX_METRIC_learner_ranks));
     s->reissued = whole(newest(&data, CX_METRIC_reissued));
     s->seconds = newest(&data, CX_METRIC_seconds);
     s->rate = newest(&data, CX_METRIC_episodes_per_second);
@@ -104,12 +105,13 @@ static void print_standing(const standing *s, const char *dir, bool json) {
     cx_progress_means(&s->progress, &newer, &older, &diverged);
     bool whole_run = finished(s);
     if (json) {
-        json_t *o = json_pack("{s:s, s:I, s:i, s:I, s:I, s:i, s:i, s:i, s:I, s:b, s:b}", "dir", dir,
-                              "update", (json_int_t)s->updates, "updates", s->config.updates,
-                              "episodes", (json_int_t)s->episodes, "baselines",
-                              (json_int_t)s->baselines, "workers", s->workers, "workers_lost",
-                              s->lost, "workers_late", s->late, "reissued", (json_int_t)s->reissued,
-                              "finished", (int)whole_run, "running", (int)s->running);
+        json_t *o =
+            json_pack("{s:s, s:I, s:i, s:I, s:I, s:i, s:i, s:i, s:i, s:I, s:b, s:b}", "dir", dir,
+                      "update", (json_int_t)s->updates, "updates", s->config.updates, "episodes",
+                      (json_int_t)s->episodes, "baselines", (json_int_t)s->baselines, "workers",
+                      s->workers, "workers_lost", s->lost, "workers_late", s->late, "learner_ranks",
+                      s->learners, "reissued", (json_int_t)s->reissued, "finished", (int)whole_run,
+                      "running", (int)s->running);
         const struct {
             const char *key;
             double value;
@@ -135,6 +137,7 @@ static void print_standing(const standing *s, const char *dir, bool json) {
                           .workers = s->workers,
                           .lost = s->lost,
                           .late = s->late,
+                          .learners = s->learners,
                           .reissued = s->reissued,
                           .workers_busy = s->busy};
     cx_progress_line(&s->progress, &v, line, sizeof line);

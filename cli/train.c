@@ -82,7 +82,12 @@ static int coordinate(cx_session *s, const cx_args *args, cx_error *err) {
 static int check(cx_session *s, const cx_args *args, cx_error *err) {
     char path[600];
     const char *out = cx_args_value(args, "--out");
+    long long ranks = s->transport ? s->transport->ranks : 1;
     int rc = cx_task_refuse_held_out(&s->config, err);
+    if (!rc && !s->transport)
+        rc = cx_args_int(args, "-j", 1, 1000000, cx_launch_default_ranks(), &ranks, err);
+    if (!rc)
+        rc = cx_coordinator_check_ranks(&s->config, (int)ranks, err);
     if (!rc)
         rc = cx_path(path, sizeof path, err, "%s/config.yaml", out);
     if (!rc && cx_file_exists(path) && !cx_args_has(args, "--resume"))

@@ -10,6 +10,16 @@ static cx_load load_of(const coordinator *c, const cx_job *job, const cx_task_sp
     bool pieces = job->kind == CX_JOB_EPISODE && outer_steps > 0;
     cx_load load = cx_crew_load(spec, c->config);
     load.piece = pieces ? fmin(1, c->config->workers.chunk_steps / outer_steps) : 1;
+    if (job->kind == CX_JOB_BASELINE) {
+        cx_sweep_run run;
+        double trainings = cx_sweep_cost(c->config, false);
+        if (job->run > 0) {
+            run = cx_dispatch_run(c->dispatch, job);
+            trainings = cx_sweep_run_cost(c->config, &run);
+        }
+        load.gflop *= trainings;
+        load.steps *= trainings;
+    }
     return load;
 }
 
@@ -40,6 +50,9 @@ static int send_baseline(coordinator *c, int rank, const cx_job *job, const cx_t
     m.instance = job->instance;
     m.examples = (uint32_t)c->config->episode.final_examples;
     m.spec = *spec;
+    m.apart = job->run > 0;
+    if (m.apart)
+        m.run = cx_dispatch_run(c->dispatch, job);
     return cx_message_send(c->transport, rank, CX_MSG_BASELINE, &m, sizeof m, NULL, 0, err);
 }
 
@@ -100,6 +113,7 @@ int cx_coordinator_drop(coordinator *c, const cx_job *job, cx_error *err) {
     memset(&m, 0, sizeof m);
     m.type = episode ? CX_MSG_EPISODE : CX_MSG_BASELINE;
     m.number = episode ? job->episode : job->instance;
+    m.run = (uint32_t)job->run;
     for (int rank = 1; rank <= c->n_workers; rank++)
         if (cx_watch_drop(c->crew->watch, rank, job, c->crew->time)) {
             int rc = cx_message_send(c->transport, rank, CX_MSG_DROP, &m, sizeof m, NULL, 0, err);
@@ -111,5 +125,8 @@ int cx_coordinator_drop(coordinator *c, const cx_job *job, cx_error *err) {
 
 void cx_coordinator_again(void *context, const cx_job *job) {
     coordinator *c = context;
-    cx_dispatch_again(c->dispatch, job);
+    if (job->kind == CX_JOB_GRADIENT)
+        cx_learner_reopen(c->learner, job->episode);
+    else
+        cx_dispatch_again(c->dispatch, job);
 }

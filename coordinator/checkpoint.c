@@ -126,7 +126,9 @@ int cx_coordinator_make_dispatch(coordinator *c, uint64_t version, cx_error *err
         .workers = c->n_workers,
         .cost = instance_cost,
         .cost_context = c->config,
-        .sweep = cx_baseline_cost(c->config)};
+        .sweep = cx_sweep_cost(c->config, false),
+        .split = c->config,
+        .split_above = c->config->workers.split_gflop};
     cx_dispatch_destroy(c->dispatch);
     return cx_dispatch_create(&rules, version, &c->dispatch, err);
 }

@@ -80,19 +80,46 @@ static int on_result(coordinator *c, int rank, const cx_msg_result *m, cx_error 
     return cx_run_dir_episode(&c->dir, c->config, &m->result, err);
 }
 
-static int on_sweep(coordinator *c, int rank, const cx_msg_sweep *m, cx_error *err) {
-    cx_job job = {.kind = CX_JOB_BASELINE, .instance = m->instance};
-    c->worker[rank - 1].time = m->time;
-    bool held = cx_watch_answered(c->crew->watch, rank, &job, NULL, c->crew->time);
-    if (!held || !cx_dispatch_wants(c->dispatch, &job))
-        return CX_OK;
-    int rc = cx_coordinator_drop(c, &job, err);
-    if (!rc)
-        rc = cx_baseline_cache_add(c->cache, &m->baseline, err);
+/* *wanted: nobody else has done it before; others may leave it. */
+static int swept(coordinator *c, int rank, const cx_job *job, const cx_worker_time *time,
+                 bool *wanted, cx_error *err) {
+    c->worker[rank - 1].time = *time;
+    bool held = cx_watch_answered(c->crew->watch, rank, job, NULL, c->crew->time);
+    *wanted = held && cx_dispatch_wants(c->dispatch, job);
+    return *wanted ? cx_coordinator_drop(c, job, err) : CX_OK;
+}
+
+static int add_baseline(coordinator *c, uint64_t instance, const cx_baseline *b, cx_error *err) {
+    int rc = cx_baseline_cache_add(c->cache, b, err);
     if (rc)
         return rc;
-    return cx_dispatch_baseline(c->dispatch, m->instance,
-                                cx_baseline_cache_find(c->cache, m->baseline.task_hash), err);
+    return cx_dispatch_baseline(c->dispatch, instance,
+                                cx_baseline_cache_find(c->cache, b->task_hash), err);
+}
+
+static int on_sweep(coordinator *c, int rank, const cx_msg_sweep *m, cx_error *err) {
+    cx_job job = {.kind = CX_JOB_BASELINE, .instance = m->instance};
+    bool wanted;
+    int rc = swept(c, rank, &job, &m->time, &wanted, err);
+    return rc || !wanted ? rc : add_baseline(c, m->instance, &m->baseline, err);
+}
+
+static int on_sweep_run(coordinator *c, int rank, const cx_msg_sweep_run *m, cx_error *err) {
+    cx_job job = {.kind = CX_JOB_BASELINE, .instance = m->instance, .run = (int)m->run + 1};
+    const cx_sweep *done;
+    bool wanted;
+    int rc = swept(c, rank, &job, &m->time, &wanted, err);
+    if (rc || !wanted)
+        return rc;
+    cx_dispatch_run_done(c->dispatch, &job, &m->outcome, &done);
+    if (!done)
+        return CX_OK;
+    cx_task_spec spec;
+    cx_baseline b;
+    cx_task_sample(c->config, m->instance, &spec);
+    cx_sweep_baseline(done, cx_task_hash(&spec, c->config), cx_task_inner_steps(&spec, c->config),
+                      &b);
+    return add_baseline(c, m->instance, &b, err);
 }
 
 static int handle(coordinator *c, int from, const void *data, size_t size, cx_error *err) {
@@ -102,7 +129,7 @@ static int handle(coordinator *c, int from, const void *data, size_t size, cx_er
     int rc = cx_message_unpack(data, size, &type, &body, &extra, &extra_size, err);
     if (rc)
         return cx_fail_in(err, "a message of rank %d", from);
-    if (from < 1 || from > c->n_workers)
+    if (from < 1 || from > c->crew->n)
         return cx_fail(err, CX_ESTATE, "a message came from rank %d", from);
     if (type == CX_MSG_BYE)
         c->worker[from - 1].time = ((const cx_msg_bye *)body)->time;
@@ -117,6 +144,10 @@ static int handle(coordinator *c, int from, const void *data, size_t size, cx_er
         return on_result(c, from, body, err);
     case CX_MSG_SWEEP:
         return on_sweep(c, from, body, err);
+    case CX_MSG_SWEEP_RUN:
+        return on_sweep_run(c, from, body, err);
+    case CX_MSG_GRADED:
+        return cx_coordinator_graded(c, from, body, extra, err);
     case CX_MSG_FAILED:
         return cx_crew_failed(c->crew, from, body, err);
     case CX_MSG_SIGNAL:
@@ -144,7 +175,19 @@ static int receive_all(coordinator *c, bool *did, cx_error *err) {
     }
 }
 
-/* --- learning --- */
+/* --- what is told of it --- */
+
+/* Share of the learner ranks' wall time since the last call. */
+static double learners_busy(coordinator *c) {
+    double busy = 0, alive = 0;
+    for (int i = c->n_workers; i < c->crew->n; i++) {
+        worker_state *w = &c->worker[i];
+        busy += w->time.gradient - w->time_before.gradient;
+        alive += w->time.alive - w->time_before.alive;
+        w->time_before = w->time;
+    }
+    return alive > 0 ? busy / alive : 0;
+}
 
 /* Shares of the workers' wall time; since the last call where `recent`. */
 static cx_worker_shares worker_shares(coordinator *c, bool recent) {
@@ -165,7 +208,7 @@ static cx_worker_shares worker_shares(coordinator *c, bool recent) {
     return (cx_worker_shares){s.busy * scale, s.policy * scale, s.waiting * scale};
 }
 
-static cx_run_rates run_rates(coordinator *c) {
+cx_run_rates cx_coordinator_rates(coordinator *c) {
     double now = cx_clock_now(), since = now - c->last_update;
     cx_run_rates r;
     memset(&r, 0, sizeof r);
@@ -176,8 +219,9 @@ static cx_run_rates run_rates(coordinator *c) {
     r.share = worker_shares(c, true);
     c->busy = r.share.busy;
     r.crew = cx_watch_count(c->crew->watch);
+    r.learners_busy = learners_busy(c);
     r.baselines = cx_baseline_cache_count(c->cache);
-    for (int i = 0; i < c->n_workers; i++)
+    for (int i = 0; i < c->crew->n; i++)
         if (c->worker[i].time.peak_bytes > r.peak_bytes_worker)
             r.peak_bytes_worker = c->worker[i].time.peak_bytes;
     struct rusage usage;
@@ -186,73 +230,6 @@ static cx_run_rates run_rates(coordinator *c) {
     c->last_update = now;
     c->episodes_at_update = c->counters.episodes;
     return r;
-}
-
-static int begin_update(coordinator *c, cx_error *err) {
-    int n = c->config->ppo.episodes_per_update;
-    cx_trajectory **list = calloc((size_t)n, sizeof(cx_trajectory *));
-    if (!list)
-        return cx_fail(err, CX_ENOMEM, "no memory for a list of %d episodes", n);
-    cx_dispatch_take(c->dispatch, list);
-    int rc = CX_OK;
-    for (int i = 0; i < n; i++) {
-        if (rc)
-            cx_trajectory_destroy(list[i]);
-        else
-            rc = cx_learner_add(c->learner, list[i], err);
-    }
-    free(list);
-    c->update_began = cx_clock_now();
-    if (!rc)
-        rc = cx_learner_begin(c->learner, err);
-    c->learning = !rc;
-    return rc;
-}
-
-/* What workers get: the learner's own weights change in the middle of an update. */
-static void publish(coordinator *c) {
-    memcpy(c->published, cx_learner_policy(c->learner),
-           cx_learner_policy_count(c->learner) * sizeof(float));
-}
-
-static int end_update(coordinator *c, cx_error *err) {
-    c->learning = false;
-    c->learner_seconds += c->stats.seconds;
-    c->longest_update = fmax(c->longest_update, cx_clock_now() - c->update_began);
-    publish(c);
-    c->counters.version = cx_learner_version(c->learner);
-    cx_dispatch_set_version(c->dispatch, c->counters.version);
-    c->last_reward = c->stats.reward;
-    cx_run_rates rates = run_rates(c);
-    int rc = cx_run_dir_update(&c->dir, &c->counters, &c->heads, &c->stats, &rates, err);
-    if (rc)
-        return rc;
-    double every = c->config->checkpoint.every_seconds;
-    bool due = c->counters.version - c->checkpoint_version >=
-                   (uint64_t)c->config->checkpoint.every_updates ||
-               (every > 0 && cx_clock_now() - c->last_checkpoint >= every) ||
-               c->counters.version >= (uint64_t)c->config->updates;
-    return due ? cx_coordinator_save(c, err) : CX_OK;
-}
-
-static int learn(coordinator *c, bool *did, cx_error *err) {
-    int rc;
-    if (!c->learning) {
-        if (!cx_dispatch_ready(c->dispatch))
-            return CX_OK;
-        *did = true;
-        rc = begin_update(c, err);
-        if (rc)
-            return rc;
-    }
-    bool done = false;
-    double before = cx_clock_now();
-    rc = cx_learner_advance(c->learner, &done, &c->stats, err);
-    c->longest_slice = fmax(c->longest_slice, cx_clock_now() - before);
-    *did = true;
-    if (!rc && done)
-        rc = end_update(c, err);
-    return rc;
 }
 
 /* --- the loop --- */
@@ -273,6 +250,7 @@ static void show(coordinator *c, bool force) {
                           .workers_busy = c->busy,
                           .lost = crew.lost,
                           .late = crew.late,
+                          .learners = crew.learners,
                           .reissued = crew.reissued,
                           .update_share = fmin(1, done / c->config->ppo.episodes_per_update)};
     v.episodes_per_second = v.seconds > 0 ? (double)v.episodes / v.seconds : 0;
@@ -349,7 +327,7 @@ static int loop(coordinator *c, cx_error *err) {
         if (!rc)
             rc = cx_coordinator_assign(c, &did, err);
         if (!rc)
-            rc = learn(c, &did, err);
+            rc = cx_coordinator_learn(c, &did, err);
         if (rc)
             return rc;
         show(c, false);
@@ -410,10 +388,10 @@ static int open_cache(coordinator *c, cx_error *err) {
 }
 
 static int make_crew(coordinator *c, cx_error *err) {
-    const cx_crew_options o = {
+    cx_crew_options o = {
         .transport = c->transport,
         .config_hash = c->config_hash,
-        .rules = cx_crew_rules(c->config, c->n_workers, c->config->workers.prefetch),
+        .rules = cx_crew_rules(c->config, c->transport->ranks - 1, c->config->workers.prefetch),
         .silence_seconds = c->config->workers.silence_seconds,
         .again = cx_coordinator_again,
         .again_context = c,
@@ -421,18 +399,33 @@ static int make_crew(coordinator *c, cx_error *err) {
         .lost_context = c->o->lost_context,
         .say = c->o->say,
         .say_context = c->o->say_context};
+    o.rules.learners = c->config->workers.learner_ranks;
     return cx_crew_create(&o, &c->crew, err);
 }
 
+int cx_coordinator_check_ranks(const cx_config *config, int ranks, cx_error *err) {
+    int workers = ranks > 1 ? ranks - 1 : 1, learners = config->workers.learner_ranks;
+    return learners < workers
+               ? CX_OK
+               : cx_fail(err, CX_ECONFIG,
+                         "workers.learner_ranks is %d, but of %d ranks only %d can be: rank 0 and "
+                         "at least one worker have to be left",
+                         learners, ranks, workers - 1);
+}
+
 static int prepare(coordinator *c, cx_error *err) {
-    c->worker = calloc((size_t)c->n_workers + 1, sizeof *c->worker);
+    int others = c->transport->ranks - 1;
+    int rc = cx_coordinator_check_ranks(c->config, c->transport->ranks, err);
+    if (rc)
+        return rc;
+    c->worker = calloc((size_t)others + 1, sizeof *c->worker);
     if (!c->worker)
-        return cx_fail(err, CX_ENOMEM, "no memory for %d workers", c->n_workers);
-    for (int i = 0; i < c->n_workers; i++)
+        return cx_fail(err, CX_ENOMEM, "no memory for %d workers", others);
+    for (int i = 0; i < others; i++)
         c->worker[i].version = UINT64_MAX;
     c->config_hash = cx_hash(c->o->config_yaml, strlen(c->o->config_yaml), 0);
     cx_action_heads(c->config, &c->heads);
-    int rc = make_crew(c, err);
+    rc = make_crew(c, err);
     if (!rc)
         rc = cx_run_dir_open(&c->dir, c->o->dir, c->o->resume, c->o->config_yaml, err);
     if (!rc && !c->dir.resumed)
@@ -446,7 +439,7 @@ static int prepare(coordinator *c, cx_error *err) {
         if (!c->published)
             rc = cx_fail(err, CX_ENOMEM, "no memory for the policy");
         else
-            publish(c);
+            cx_coordinator_publish(c);
     }
     if (!rc)
         rc = cx_run_dir_open_lines(&c->dir, &c->counters, err);
@@ -486,7 +479,7 @@ int cx_coordinate(const cx_coordinator_options *options, cx_run_summary *summary
     c->o = options;
     c->config = options->config;
     c->transport = options->transport;
-    c->n_workers = options->transport->ranks - 1;
+    c->n_workers = options->transport->ranks - 1 - options->config->workers.learner_ranks;
     int rc = prepare(c, err);
     if (!rc)
         rc = loop(c, err);

@@ -41,9 +41,11 @@ typedef struct {
     double last_reward;     /* mean of the last update's episodes; NAN: no update was made */
     cx_worker_shares share; /* of all workers' wall time */
     double coordinator_cpu; /* share of a core, learning included */
-    double learner_seconds; /* computing updates, wall time */
+    double learner_seconds; /* computing updates, of all ranks that did */
 } cx_run_summary;
 
+/* Can a run of so many ranks have the configuration's learner ranks? CX_ECONFIG. */
+int cx_coordinator_check_ranks(const cx_config *config, int ranks, cx_error *err);
 /* Runs to the configured number of updates. CX_OK: done; CX_ESTOPPED: a checkpoint is
  * written and the run may be resumed; CX_ELOST: the same, as there are no workers left; else
  * an error. Workers are told to stop in every case in which they can still be reached;

@@ -89,8 +89,9 @@ int cx_crew_heard(cx_crew *crew, int rank, cx_msg_type type, const void *body, b
 static void tell_of(const cx_crew *crew, int rank, const char *what) {
     char line[256];
     int jobs = cx_watch_held(crew->watch, rank);
-    (void)snprintf(line, sizeof line, "worker %d on %s %s%s", rank, of(crew, rank)->host, what,
-                   jobs ? "; others do what it held" : "");
+    bool learner = rank > crew->n - crew->o.rules.learners;
+    (void)snprintf(line, sizeof line, "%s %d on %s %s%s", learner ? "learner rank" : "worker", rank,
+                   of(crew, rank)->host, what, jobs ? "; others do what it held" : "");
     if (crew->o.say)
         crew->o.say(crew->o.say_context, false, line);
 }
@@ -106,7 +107,9 @@ static void lose(cx_crew *crew, int rank, const char *what) {
 int cx_crew_failed(cx_crew *crew, int rank, const cx_msg_failed *m, cx_error *err) {
     bool leaves = m->number == CX_NO_JOB;
     const cx_job *job = cx_watch_first(crew->watch, rank);
-    bool others = cx_watch_count(crew->watch).well > 1;
+    /* rank 0 itself can do what a learner rank does */
+    bool learner = rank > crew->n - crew->o.rules.learners;
+    bool others = learner || cx_watch_count(crew->watch).well > 1;
     bool theirs = m->code == CX_ENOMEM || (leaves && m->code == CX_EMPI);
     if (theirs && others && (leaves || (job && job->tries == 0))) {
         lose(crew, rank, "has no memory left, or has lost its connection");
@@ -179,7 +182,7 @@ int cx_crew_lost_error(const cx_crew *crew, cx_error *err) {
 void cx_crew_dismiss(cx_crew *crew) {
     find_dead(crew);
     cx_watch_counts n = cx_watch_count(crew->watch);
-    bool whole = n.lost == 0 && n.late == 0;
+    bool whole = n.lost == 0 && n.late == 0 && n.learners_gone == 0;
     crew->o.transport->broken |= !whole;
     for (int rank = 1; rank <= crew->n; rank++) {
         cx_crew_state state = cx_watch_state(crew->watch, rank);

@@ -32,7 +32,7 @@ typedef struct {
 
 typedef struct {
     cx_crew_options o;
-    int n; /* workers: ranks 1 .. n */
+    int n; /* workers, learner ranks among them: ranks 1 .. n */
     cx_crew_member *member;
     cx_watch *watch;
     /* The watch's time. It stands still while rank 0 computes, but for a moment: what workers
@@ -41,7 +41,7 @@ typedef struct {
     double last_pass, last_look, last_hello; /* of cx_clock_now */
 } cx_crew;
 
-/* From `workers` of the configuration. */
+/* From `workers` of the configuration; no learner ranks. */
 cx_watch_rules cx_crew_rules(const cx_config *config, int workers, int queue);
 /* Of a whole inner training. */
 cx_load cx_crew_load(const cx_task_spec *spec, const cx_config *config);

@@ -6,12 +6,23 @@
 
 typedef enum { SLOT_FREE, SLOT_RUNNING, SLOT_DONE } slot_state;
 
+/* Of a job that is running. */
+typedef struct {
+    bool again; /* to be handed out once more */
+    int tries;
+} mark;
+
 typedef struct {
     slot_state state;
-    bool again; /* running, and to be handed out once more */
-    int tries;
+    mark mark;
     cx_trajectory *trajectory; /* DONE */
 } episode_slot;
+
+/* A sweep whose runs are jobs of their own. */
+typedef struct {
+    cx_sweep *sweep;
+    mark mark[CX_SWEEP_RUNS_MAX];
+} split;
 
 /* Baselines are made this many instances ahead of need, and so many more for each worker: a
  * sweep may take a hundred times as long as most. */
@@ -20,8 +31,10 @@ enum { AHEAD = 2048, AHEAD_EACH = 16 };
 typedef struct {
     slot_state state; /* of its baseline */
     double cost;      /* of an episode */
-    bool again;
-    int tries;
+    double key;       /* in the queue of sweeps */
+    bool queued;      /* there */
+    mark whole;
+    split *split; /* RUNNING; NULL: the sweep is one job */
     const cx_baseline *baseline;
 } instance_slot;
 
@@ -103,15 +116,45 @@ static void queue_episode(cx_dispatch *d, uint64_t e) {
         cx_queue_push(&d->episodes, latest_begin(d, e, i->cost), e);
 }
 
+/* Something of its sweep may be handed out. */
+static bool startable(const cx_dispatch *d, uint64_t instance) {
+    if (instance < first_instance(d))
+        return false;
+    const instance_slot *s = instance_at(d, instance);
+    return s->state == SLOT_FREE ||
+           (s->state == SLOT_RUNNING && s->split && cx_sweep_has_next(s->split->sweep));
+}
+
 /* Those that nobody needs any more make room. */
 static void forget_passed_sweeps(cx_dispatch *d) {
     cx_queue kept = {d->sweeps.item, 0};
     for (int i = 0, n = d->sweeps.n; i < n; i++) {
         cx_queued q = d->sweeps.item[i];
-        if (q.number >= first_instance(d) && instance_at(d, q.number)->state == SLOT_FREE)
+        if (startable(d, q.number))
             cx_queue_push(&kept, q.key, q.number);
+        else if (q.number >= first_instance(d))
+            instance_at(d, q.number)->queued = false;
     }
     d->sweeps = kept;
+}
+
+static void queue_sweep(cx_dispatch *d, uint64_t instance) {
+    instance_slot *s = instance_at(d, instance);
+    if (s->queued)
+        return;
+    if (d->sweeps.n == d->n_instances)
+        forget_passed_sweeps(d);
+    s->queued = true;
+    cx_queue_push(&d->sweeps, s->key, instance);
+}
+
+static bool apart(const cx_dispatch *d, double cost) {
+    return d->rules.split && cost > d->rules.split_above;
+}
+
+/* From the beginning of its sweep to the end of its first episode. */
+static double time_to_episode(const cx_dispatch *d, double cost) {
+    return cost * (1 + (apart(d, cost) ? cx_sweep_critical(d->rules.split) : d->rules.sweep));
 }
 
 /* Puts into the queues what the window has come to hold. */
@@ -119,10 +162,10 @@ static void look_ahead(cx_dispatch *d) {
     uint64_t reuse = (uint64_t)d->rules.environment_reuse;
     for (; d->instances_seen < instances_end(d); d->instances_seen++) {
         uint64_t i = d->instances_seen;
-        if (d->sweeps.n == d->n_instances)
-            forget_passed_sweeps(d);
-        double cost = instance_at(d, i)->cost = cost_of(d, i);
-        cx_queue_push(&d->sweeps, latest_begin(d, i * reuse, cost * (1 + d->rules.sweep)), i);
+        instance_slot *s = instance_at(d, i);
+        s->cost = cost_of(d, i);
+        s->key = latest_begin(d, i * reuse, time_to_episode(d, s->cost));
+        queue_sweep(d, i);
     }
     for (; d->episodes_seen < window_end(d); d->episodes_seen++)
         queue_episode(d, d->episodes_seen);
@@ -157,9 +200,19 @@ int cx_dispatch_create(const cx_dispatch_rules *rules, uint64_t version, cx_disp
     return CX_OK;
 }
 
+static void drop_split(instance_slot *s) {
+    if (!s->split)
+        return;
+    cx_sweep_destroy(s->split->sweep);
+    free(s->split);
+    s->split = NULL;
+}
+
 void cx_dispatch_destroy(cx_dispatch *d) {
     if (!d)
         return;
+    for (int i = 0; d->instance && i < d->n_instances; i++)
+        drop_split(&d->instance[i]);
     for (int i = 0; d->episode && i < d->n_episodes; i++)
         cx_trajectory_destroy(d->episode[i].trajectory);
     free(d->episode);
@@ -172,9 +225,11 @@ void cx_dispatch_destroy(cx_dispatch *d) {
 /* The first of a queue that still waits to be done; NULL: none. */
 static const cx_queued *first_sweep(cx_dispatch *d) {
     const cx_queued *q;
-    while ((q = cx_queue_first(&d->sweeps)) &&
-           (q->number < first_instance(d) || instance_at(d, q->number)->state != SLOT_FREE))
+    while ((q = cx_queue_first(&d->sweeps)) && !startable(d, q->number)) {
+        if (q->number >= first_instance(d))
+            instance_at(d, q->number)->queued = false;
         cx_queue_pop(&d->sweeps);
+    }
     return q;
 }
 
@@ -195,54 +250,106 @@ static bool instance_in_window(const cx_dispatch *d, uint64_t instance) {
 }
 
 static cx_job episode_job(const cx_dispatch *d, uint64_t e, int tries) {
-    return (cx_job){CX_JOB_EPISODE, e, e / (uint64_t)d->rules.environment_reuse, tries};
+    return (cx_job){.kind = CX_JOB_EPISODE,
+                    .episode = e,
+                    .instance = e / (uint64_t)d->rules.environment_reuse,
+                    .tries = tries};
+}
+
+/* Of a job that is wanted, or NULL. */
+static mark *mark_of(const cx_dispatch *d, const cx_job *job) {
+    if (job->kind == CX_JOB_EPISODE) {
+        episode_slot *e = episode_at(d, job->episode);
+        return in_window(d, job->episode) && e->state == SLOT_RUNNING ? &e->mark : NULL;
+    }
+    instance_slot *s = instance_at(d, job->instance);
+    if (job->kind != CX_JOB_BASELINE || !instance_in_window(d, job->instance) ||
+        s->state != SLOT_RUNNING || job->run < 0)
+        return NULL;
+    if (!s->split)
+        return job->run == 0 ? &s->whole : NULL;
+    return job->run > 0 && cx_sweep_wants(s->split->sweep, (uint32_t)job->run - 1)
+               ? &s->split->mark[job->run - 1]
+               : NULL;
+}
+
+/* True: the job is to be handed out once more, and that is done now. */
+static bool take_mark(const cx_dispatch *d, cx_job *job) {
+    mark *m = mark_of(d, job);
+    if (!m || !m->again)
+        return false;
+    m->again = false;
+    job->tries = ++m->tries;
+    return true;
 }
 
 /* Episodes before baselines: an update waits for them. */
 static cx_job next_again(cx_dispatch *d) {
     d->again--;
     for (uint64_t e = d->base; e < d->base + (uint64_t)d->n_episodes; e++) {
-        episode_slot *s = episode_at(d, e);
-        if (s->again) {
-            s->again = false;
-            return episode_job(d, e, ++s->tries);
-        }
+        cx_job job = episode_job(d, e, 0);
+        if (take_mark(d, &job))
+            return job;
     }
-    for (uint64_t i = first_instance(d);; i++) {
-        instance_slot *s = instance_at(d, i);
-        if (s->again) {
-            s->again = false;
-            return (cx_job){CX_JOB_BASELINE, 0, i, ++s->tries};
+    for (uint64_t i = first_instance(d);; i++)
+        for (int run = 0; run <= CX_SWEEP_RUNS_MAX; run++) {
+            cx_job job = {.kind = CX_JOB_BASELINE, .instance = i, .run = run};
+            if (take_mark(d, &job))
+                return job;
         }
-    }
 }
 
 bool cx_dispatch_wants(const cx_dispatch *d, const cx_job *job) {
-    if (job->kind == CX_JOB_EPISODE)
-        return in_window(d, job->episode) && episode_at(d, job->episode)->state == SLOT_RUNNING;
-    return job->kind == CX_JOB_BASELINE && instance_in_window(d, job->instance) &&
-           instance_at(d, job->instance)->state == SLOT_RUNNING;
+    return mark_of(d, job) != NULL;
 }
 
 int cx_dispatch_tries(const cx_dispatch *d, const cx_job *job) {
-    if (!cx_dispatch_wants(d, job))
-        return 0;
-    return job->kind == CX_JOB_EPISODE ? episode_at(d, job->episode)->tries
-                                       : instance_at(d, job->instance)->tries;
+    const mark *m = mark_of(d, job);
+    return m ? m->tries : 0;
 }
 
 void cx_dispatch_again(cx_dispatch *d, const cx_job *job) {
-    if (!cx_dispatch_wants(d, job))
+    mark *m = mark_of(d, job);
+    if (!m)
         return;
-    bool *again = job->kind == CX_JOB_EPISODE ? &episode_at(d, job->episode)->again
-                                              : &instance_at(d, job->instance)->again;
-    d->again += !*again;
-    *again = true;
+    d->again += !m->again;
+    m->again = true;
 }
 
-static void not_again(cx_dispatch *d, bool *again) {
-    d->again -= *again;
-    *again = false;
+static void not_again(cx_dispatch *d, mark *m) {
+    d->again -= m->again;
+    m->again = false;
+}
+
+/* The sweep of an instance is wanted no more, or not as jobs. */
+static void end_sweep(cx_dispatch *d, instance_slot *s) {
+    not_again(d, &s->whole);
+    for (int i = 0; s->split && i < CX_SWEEP_RUNS_MAX; i++)
+        not_again(d, &s->split->mark[i]);
+    drop_split(s);
+}
+
+/* Without memory for it the sweep stays one job: what comes out is the same. */
+static void begin_sweep(cx_dispatch *d, instance_slot *s) {
+    s->state = SLOT_RUNNING;
+    s->split = apart(d, s->cost) ? calloc(1, sizeof *s->split) : NULL;
+    if (s->split && cx_sweep_create(d->rules.split, &s->split->sweep, NULL))
+        drop_split(s);
+}
+
+static cx_job next_of_sweep(cx_dispatch *d, uint64_t instance) {
+    instance_slot *s = instance_at(d, instance);
+    cx_job job = {.kind = CX_JOB_BASELINE, .instance = instance};
+    cx_sweep_run run;
+    if (s->state == SLOT_FREE)
+        begin_sweep(d, s);
+    if (s->split && cx_sweep_next(s->split->sweep, &run))
+        job.run = (int)run.number + 1;
+    if (!startable(d, instance)) {
+        s->queued = false;
+        cx_queue_pop(&d->sweeps); /* it is the first one */
+    }
+    return job;
 }
 
 cx_job cx_dispatch_next(cx_dispatch *d) {
@@ -251,10 +358,7 @@ cx_job cx_dispatch_next(cx_dispatch *d) {
     cx_job job = {.kind = CX_JOB_NONE};
     const cx_queued *sweep = first_sweep(d), *episode = first_episode(d);
     if (sweep && (!episode || sweep->key < episode->key)) {
-        job.kind = CX_JOB_BASELINE;
-        job.instance = sweep->number;
-        instance_at(d, job.instance)->state = SLOT_RUNNING;
-        cx_queue_pop(&d->sweeps);
+        job = next_of_sweep(d, sweep->number);
     } else if (episode) {
         job = episode_job(d, episode->number, 0);
         episode_at(d, job.episode)->state = SLOT_RUNNING;
@@ -264,6 +368,20 @@ cx_job cx_dispatch_next(cx_dispatch *d) {
     return job;
 }
 
+cx_sweep_run cx_dispatch_run(const cx_dispatch *d, const cx_job *job) {
+    return cx_sweep_get(instance_at(d, job->instance)->split->sweep, (uint32_t)job->run - 1);
+}
+
+void cx_dispatch_run_done(cx_dispatch *d, const cx_job *job, const cx_sweep_outcome *outcome,
+                          const cx_sweep **done) {
+    cx_sweep *sweep = instance_at(d, job->instance)->split->sweep;
+    not_again(d, mark_of(d, job));
+    cx_sweep_answer(sweep, (uint32_t)job->run - 1, outcome);
+    if (cx_sweep_has_next(sweep))
+        queue_sweep(d, job->instance);
+    *done = cx_sweep_done(sweep) ? sweep : NULL;
+}
+
 int cx_dispatch_baseline(cx_dispatch *d, uint64_t instance, const cx_baseline *baseline,
                          cx_error *err) {
     if (!instance_in_window(d, instance) || instance_at(d, instance)->state == SLOT_DONE)
@@ -271,7 +389,7 @@ int cx_dispatch_baseline(cx_dispatch *d, uint64_t instance, const cx_baseline *b
                        "a baseline came for task instance %llu, which nobody asked for",
                        (unsigned long long)instance);
     instance_slot *s = instance_at(d, instance);
-    not_again(d, &s->again);
+    end_sweep(d, s);
     s->state = SLOT_DONE;
     s->baseline = baseline;
     uint64_t reuse = (uint64_t)d->rules.environment_reuse, e = instance * reuse;
@@ -295,7 +413,7 @@ int cx_dispatch_finished(cx_dispatch *d, uint64_t episode, cx_trajectory *t, cx_
                        (unsigned long long)episode);
     }
     episode_slot *s = episode_at(d, episode);
-    not_again(d, &s->again);
+    not_again(d, &s->mark);
     s->state = SLOT_DONE;
     s->trajectory = t;
     d->running--;
@@ -326,7 +444,7 @@ void cx_dispatch_take(cx_dispatch *d, cx_trajectory **list) {
         d->episodes_seen = d->base;
     /* a baseline may be running even now: after a restart, when all its episodes are there */
     for (uint64_t i = old_first; i < first_instance(d); i++) {
-        not_again(d, &instance_at(d, i)->again);
+        end_sweep(d, instance_at(d, i));
         memset(instance_at(d, i), 0, sizeof(instance_slot));
     }
     look_ahead(d);

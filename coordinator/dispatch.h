@@ -14,20 +14,30 @@
  * many times as long. So of all jobs that may start the most urgent one does: that which has
  * to begin first in order to be done when its update is due. Updates are due at
  * equal distances, as long as all workers need for one update's jobs; a job takes what its
- * task costs, doubled because that is a guess. */
+ * task costs, doubled because that is a guess.
+ *
+ * The sweep of a short task is one job; that of a long one a job for each of its runs, which may
+ * begin as policy/sweep.h says. */
 #ifndef CX_COORDINATOR_DISPATCH_H
 #define CX_COORDINATOR_DISPATCH_H
 
-#include "policy/reward.h"
+#include "policy/sweep.h"
 #include "ppo/trajectory.h"
 #include <stdbool.h>
 
-typedef enum { CX_JOB_NONE, CX_JOB_EPISODE, CX_JOB_BASELINE } cx_job_kind;
+typedef enum {
+    CX_JOB_NONE,
+    CX_JOB_EPISODE,
+    CX_JOB_BASELINE,
+    CX_JOB_GRADIENT,
+    CX_JOB_KINDS
+} cx_job_kind;
 
 typedef struct {
     cx_job_kind kind;
-    uint64_t episode;  /* EPISODE */
+    uint64_t episode; /* EPISODE; GRADIENT, which the dispatch knows nothing of: a shard's number */
     uint64_t instance; /* both */
+    int run;           /* BASELINE: 0, the whole sweep; or 1 + the number of a run of it */
     int tries;         /* how often it was handed out before */
 } cx_job;
 
@@ -40,6 +50,9 @@ typedef struct {
     double (*cost)(const void *context, uint64_t instance);
     const void *cost_context;
     double sweep; /* cost of a baseline, in episodes of its instance */
+    /* Sweeps of instances that cost more than that are handed out run by run; NULL: none. */
+    const cx_config *split;
+    double split_above;
 } cx_dispatch_rules;
 
 /* Starts at `version`: everything before version * B is consumed. */
@@ -57,6 +70,12 @@ void cx_dispatch_again(cx_dispatch *d, const cx_job *job);
 bool cx_dispatch_wants(const cx_dispatch *d, const cx_job *job);
 /* How often a job that is wanted was handed out again. */
 int cx_dispatch_tries(const cx_dispatch *d, const cx_job *job);
+/* The run that a wanted job with `run` > 0 is. */
+cx_sweep_run cx_dispatch_run(const cx_dispatch *d, const cx_job *job);
+/* A wanted run is done. *done (owned by the dispatch, until the next call for this instance):
+ * its sweep, when that was the last one, or NULL; cx_dispatch_baseline is to follow. */
+void cx_dispatch_run_done(cx_dispatch *d, const cx_job *job, const cx_sweep_outcome *outcome,
+                          const cx_sweep **done);
 /* The slot of a baseline that is known or done; the dispatch keeps the pointer, which
  * must stay valid. CX_EFORMAT for an instance that is not waited for. */
 int cx_dispatch_baseline(cx_dispatch *d, uint64_t instance, const cx_baseline *baseline,

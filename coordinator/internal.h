@@ -11,6 +11,7 @@
 
 typedef struct {
     uint64_t version;                 /* newest weights that were sent */
+    uint64_t serial[CX_LEARNED_NETS]; /* learner ranks: weights that they have; 0: none */
     cx_worker_time time, time_before; /* newest report; that at the last metrics line */
 } worker_state;
 
@@ -28,8 +29,8 @@ typedef struct {
     cx_dispatch *dispatch;
     cx_crew *crew;
     cx_baseline_cache *cache;
-    int n_workers; /* workers are ranks 1 .. n_workers */
-    worker_state *worker;
+    int n_workers;        /* workers are ranks 1 .. n_workers; learner ranks those after them */
+    worker_state *worker; /* of these, too */
     uint64_t config_hash;
     bool learning;
     bool restored; /* from a checkpoint */
@@ -51,6 +52,16 @@ int cx_coordinator_assign(coordinator *c, bool *did, cx_error *err);
 /* A job is done: whoever else holds it may leave it. */
 int cx_coordinator_drop(coordinator *c, const cx_job *job, cx_error *err);
 void cx_coordinator_again(void *coordinator, const cx_job *job); /* a cx_watch_again */
+
+/* learn.c: a little of an update, where there is one to be made. */
+int cx_coordinator_learn(coordinator *c, bool *did, cx_error *err);
+/* A learner rank's answer. */
+int cx_coordinator_graded(coordinator *c, int rank, const cx_msg_graded *m, const void *extra,
+                          cx_error *err);
+/* What workers get: the learner's own weights change in the middle of an update. */
+void cx_coordinator_publish(coordinator *c);
+/* Since the last call. */
+cx_run_rates cx_coordinator_rates(coordinator *c);
 
 /* checkpoint.c */
 int cx_coordinator_save(coordinator *c, cx_error *err);

@@ -35,7 +35,7 @@ static void format_duration(double seconds, char *out, size_t size) {
 }
 
 static void format_faults(const cx_progress_view *v, char *out, size_t size) {
-    char lost[24] = "", late[24] = "", again[48] = "";
+    char lost[24] = "", late[24] = "", again[48] = "", learners[32] = "";
     if (v->lost > 0)
         (void)snprintf(lost, sizeof lost, ", %d lost", v->lost);
     if (v->late > 0)
@@ -43,12 +43,15 @@ static void format_faults(const cx_progress_view *v, char *out, size_t size) {
     if (v->reissued > 0)
         (void)snprintf(again, sizeof again, ", %llu episodes done again",
                        (unsigned long long)v->reissued);
-    (void)snprintf(out, size, "%s%s%s", lost, late, again);
+    if (v->learners > 0)
+        (void)snprintf(learners, sizeof learners, ", %d learner rank%s", v->learners,
+                       v->learners == 1 ? "" : "s");
+    (void)snprintf(out, size, "%s%s%s%s", lost, late, again, learners);
 }
 
 void cx_progress_line(const cx_progress *p, const cx_progress_view *v, char *out, size_t size) {
     double newer, older, diverged;
-    char faults[96], left[32], trend[32] = "", reward[32] = "-", share[32] = "-";
+    char faults[128], left[32], trend[32] = "", reward[32] = "-", share[32] = "-";
     cx_progress_means(p, &newer, &older, &diverged);
     if (isfinite(older))
         (void)snprintf(trend, sizeof trend, " (%+.2f)", newer - older);

@@ -25,12 +25,13 @@ typedef struct {
     double episodes_per_second, seconds, workers_busy; /* busy: 0..1 */
     double update_share;     /* how much of the next update's episodes is there, 0..1 */
     int workers, lost, late; /* lost: dead; late: not heard from */
+    int learners;            /* learner ranks */
     uint64_t reissued;       /* episodes that were handed out again */
 } cx_progress_view;
 
 /* "update 12/100  episodes 3,072  85/s  reward -1.92 (+0.31)  diverged 2.1 %  workers 2,
  * 97 % busy  left 4 min"; after "busy", where it is so: ", 1 lost, 2 late, 9 episodes
- * done again". */
+ * done again, 2 learner ranks". */
 void cx_progress_line(const cx_progress *p, const cx_progress_view *view, char *out, size_t size);
 
 #endif

@@ -248,13 +248,15 @@ static int set_number(json_t *o, const char *key, double x) {
 int cx_run_dir_update(cx_run_dir *dir, const cx_run_counters *counters, const cx_heads *heads,
                       const cx_update_stats *stats, const cx_run_rates *rates, cx_error *err) {
     json_t *o = json_pack(
-        "{s:I, s:I, s:o, s:o, s:i, s:i, s:i, s:I, s:o, s:o, s:o, s:I, s:I, s:I}", "update",
-        (json_int_t)counters->version, "episodes", (json_int_t)counters->episodes, "seconds",
-        number(rates->seconds), "episodes_per_second", number(rates->episodes_per_second),
-        "workers", rates->workers, "workers_lost", rates->crew.lost, "workers_late",
-        rates->crew.late, "reissued", (json_int_t)rates->crew.reissued, "workers_busy",
-        number(rates->share.busy), "workers_policy", number(rates->share.policy), "workers_waiting",
-        number(rates->share.waiting), "baselines", (json_int_t)rates->baselines,
+        "{s:I, s:I, s:o, s:o, s:i, s:i, s:i, s:I, s:o, s:o, s:o, s:i, s:o, s:I, s:I, s:I}",
+        "update", (json_int_t)counters->version, "episodes", (json_int_t)counters->episodes,
+        "seconds", number(rates->seconds), "episodes_per_second",
+        number(rates->episodes_per_second), "workers", rates->workers, "workers_lost",
+        rates->crew.lost, "workers_late", rates->crew.late, "reissued",
+        (json_int_t)rates->crew.reissued, "workers_busy", number(rates->share.busy),
+        "workers_policy", number(rates->share.policy), "workers_waiting",
+        number(rates->share.waiting), "learner_ranks", rates->crew.learners, "learner_ranks_busy",
+        number(rates->learners_busy), "baselines", (json_int_t)rates->baselines,
         "peak_bytes_coordinator", (json_int_t)rates->peak_bytes_coordinator, "peak_bytes_worker",
         (json_int_t)rates->peak_bytes_worker);
     json_t *entropy = json_object();

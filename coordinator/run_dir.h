@@ -52,6 +52,7 @@ typedef struct {
     cx_worker_shares share;
     int workers;
     cx_watch_counts crew; /* since this start */
+    double learners_busy; /* share of the learner ranks' time */
     uint64_t baselines, peak_bytes_coordinator, peak_bytes_worker;
 } cx_run_rates;
 int cx_run_dir_update(cx_run_dir *dir, const cx_run_counters *counters, const cx_heads *heads,

@@ -37,7 +37,7 @@ struct cx_watch {
     cx_watch_rules rules;
     member *member;
     holding *holdings;
-    tally *took; /* [2 kinds][entries + 1]; the last one: of all entries */
+    tally *took; /* [kinds][entries + 1]; the last one: of all entries */
     uint64_t reissued;
     double well_seen; /* when somebody was well */
 };
@@ -50,7 +50,7 @@ int cx_watch_create(const cx_watch_rules *rules, cx_watch **out, cx_error *err) 
         w->rules = *rules;
         w->member = calloc(n + 1, sizeof *w->member);
         w->holdings = calloc(n * prefetch + 1, sizeof *w->holdings);
-        w->took = calloc(2 * ((size_t)rules->entries + 1), sizeof *w->took);
+        w->took = calloc(CX_JOB_KINDS * ((size_t)rules->entries + 1), sizeof *w->took);
     }
     if (!w || !w->member || !w->holdings || !w->took) {
         cx_watch_destroy(w);
@@ -77,10 +77,14 @@ static member *of(const cx_watch *w, int rank) {
     return &w->member[rank - 1];
 }
 
+static bool is_learner(const cx_watch *w, int i) {
+    return i >= w->rules.workers - w->rules.learners;
+}
+
 /* --- how long things take --- */
 
 static tally *tally_of(const cx_watch *w, cx_job_kind kind, int entry) {
-    return &w->took[(kind == CX_JOB_BASELINE) * (w->rules.entries + 1) + entry];
+    return &w->took[(int)kind * (w->rules.entries + 1) + entry];
 }
 
 /* INFINITY while nothing of the kind was done. */
@@ -129,10 +133,17 @@ cx_crew_state cx_watch_state(const cx_watch *w, int rank) {
 cx_watch_counts cx_watch_count(const cx_watch *w) {
     cx_watch_counts c = {.reissued = w->reissued};
     for (int i = 0; i < w->rules.workers; i++) {
-        c.well += w->member[i].state == CX_CREW_WELL;
-        bool given_up = w->member[i].given_up;
-        c.late += w->member[i].state == CX_CREW_LATE && !given_up;
-        c.lost += w->member[i].state == CX_CREW_LOST || given_up;
+        bool well = w->member[i].state == CX_CREW_WELL, given_up = w->member[i].given_up;
+        bool late = w->member[i].state == CX_CREW_LATE && !given_up;
+        bool lost = w->member[i].state == CX_CREW_LOST || given_up;
+        if (is_learner(w, i)) {
+            c.learners += well;
+            c.learners_gone += late || lost;
+            continue;
+        }
+        c.well += well;
+        c.late += late;
+        c.lost += lost;
     }
     return c;
 }
@@ -177,7 +188,7 @@ const cx_job *cx_watch_first(const cx_watch *w, int rank) {
 static holding *find(const member *m, const cx_job *job) {
     for (int i = 0; i < m->n; i++) {
         const cx_job *j = &m->job[i].job;
-        bool same = j->kind == job->kind && j->instance == job->instance &&
+        bool same = j->kind == job->kind && j->instance == job->instance && j->run == job->run &&
                     (j->kind == CX_JOB_BASELINE || j->episode == job->episode);
         if (same)
             return &m->job[i];
@@ -299,7 +310,7 @@ bool cx_watch_check(cx_watch *w, double now, cx_watch_again again, void *context
         }
         if (m->state == CX_CREW_LATE && now - m->heard > hopeless_factor * m->allowed)
             m->given_up = true;
-        if (m->state == CX_CREW_WELL)
+        if (m->state == CX_CREW_WELL && !is_learner(w, i))
             w->well_seen = now;
     }
     return any;
@@ -307,7 +318,7 @@ bool cx_watch_check(cx_watch *w, double now, cx_watch_again again, void *context
 
 bool cx_watch_hopeless(const cx_watch *w, double now) {
     bool awaited = false;
-    for (int i = 0; i < w->rules.workers; i++) {
+    for (int i = 0; i < w->rules.workers - w->rules.learners; i++) {
         const member *m = &w->member[i];
         if (m->state == CX_CREW_WELL ||
             (m->state == CX_CREW_LATE && now - m->heard <= hopeless_factor * m->allowed))

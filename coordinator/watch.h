@@ -31,6 +31,7 @@ typedef struct {
     int prefetch; /* jobs that one holds at most */
     int entries;  /* of the configuration's tasks */
     double late_factor, late_seconds;
+    int learners; /* so many of the workers, the last ones, only compute gradients */
 } cx_watch_rules;
 
 /* What a job's time depends on. */
@@ -43,6 +44,8 @@ typedef struct {
 typedef struct {
     int well, late, lost; /* lost: also late ones, when they were silent for four times as long */
     uint64_t reissued;    /* episodes that were handed out again */
+    int learners;         /* learner ranks that are well; they are in none of the first three */
+    int learners_gone;    /* that are late or lost */
 } cx_watch_counts;
 
 int cx_watch_create(const cx_watch_rules *rules, cx_watch **out, cx_error *err);

@@ -7,15 +7,6 @@
 
 enum { POINTS_WITHIN = 14, POINTS_BEYOND = 6 };
 
-/* One learning rate of the sweep: its curve, and the state after N steps, so that the
- * best ones can be continued without being run again. */
-typedef struct {
-    double lr;
-    cx_curve curve;
-    double final_loss;
-    cx_snapshot state;
-} sweep_run;
-
 typedef struct {
     const cx_config *config;
     cx_task *task;
@@ -25,19 +16,17 @@ typedef struct {
     bool stopped; /* by it */
     cx_inner_run *inner;
     cx_hyper hyper;
-    int n;
-    sweep_run run[CX_BASELINE_RUNS_MAX];
-} sweep;
+} sweeper;
 
 /* Loss above the task's optimum; +INFINITY when it is not finite. */
-static double excess_loss(sweep *s) {
+static double excess_loss(sweeper *s) {
     double loss = cx_inner_run_evaluate(s->inner, s->split, s->examples, true, NULL) -
                   cx_task_optimum(s->task);
     return isfinite(loss) ? fmax(loss, 1e-12) : INFINITY;
 }
 
 /* Goes on to log-spaced points in (from, to] and appends them to the curve. */
-static bool continue_run(sweep *s, sweep_run *r, double from, double to, int points) {
+static bool continue_run(sweeper *s, cx_curve *curve, double from, double to, int points) {
     double first = fmax(from, 1);
     for (int i = 1; i <= points; i++) {
         int at = (int)lround(first * pow(to / first, (double)i / points));
@@ -51,133 +40,122 @@ static bool continue_run(sweep *s, sweep_run *r, double from, double to, int poi
         double loss = excess_loss(s);
         if (!isfinite(loss))
             return false;
-        if (r->curve.n < CX_BASELINE_POINTS_MAX) {
-            r->curve.t[r->curve.n] = at;
-            r->curve.loss[r->curve.n] = loss;
-            r->curve.n++;
+        if (curve->n < CX_BASELINE_POINTS_MAX) {
+            curve->t[curve->n] = at;
+            curve->loss[curve->n] = loss;
+            curve->n++;
         }
     }
     return true;
 }
 
-static void set_lr(sweep *s, double lr) {
+static void set_lr(sweeper *s, double lr) {
     s->hyper.value[CX_HYPER_LR] = lr;
     cx_optimizer_set_hyper(s->inner->optimizer, &s->hyper);
 }
 
-/* Runs one lr and inserts it into the list, which is ascending in lr. */
-static int run_lr(sweep *s, double lr, cx_error *err) {
-    int at = 0;
-    while (at < s->n && s->run[at].lr < lr)
-        at++;
-    memmove(&s->run[at + 1], &s->run[at], (size_t)(s->n - at) * sizeof s->run[0]);
-    s->n++;
-    sweep_run *r = &s->run[at];
-    memset(r, 0, sizeof *r);
-    r->lr = lr;
-    r->final_loss = INFINITY;
-    int rc = cx_snapshot_create(s->inner, &r->state, err);
-    if (rc)
-        return rc;
-    cx_inner_run_restart(s->inner);
-    set_lr(s, lr);
+/* From the initial weights to N. False: diverged, or stopped. */
+static bool run_within(sweeper *s, const cx_sweep_run *run, cx_sweep_outcome *out) {
     int n = s->task->inner_steps;
-    if (continue_run(s, r, fmax(1, n / 64.0), n, POINTS_WITHIN)) {
-        r->final_loss = r->curve.n ? r->curve.loss[r->curve.n - 1] : INFINITY;
-        cx_snapshot_save(&r->state, s->inner);
-    }
+    out->curve.n = 0;
+    out->final_loss = INFINITY;
+    cx_inner_run_restart(s->inner);
+    if (run->number == 0)
+        out->initial_loss = excess_loss(s);
+    set_lr(s, run->lr);
+    if (!continue_run(s, &out->curve, fmax(1, n / 64.0), n, POINTS_WITHIN))
+        return false;
+    out->final_loss = out->curve.n ? out->curve.loss[out->curve.n - 1] : INFINITY;
+    return isfinite(out->final_loss);
+}
+
+/* From N on. */
+static void run_beyond(sweeper *s, cx_sweep_outcome *out) {
+    double n = s->task->inner_steps;
+    (void)continue_run(s, &out->curve, n, n * s->config->reward.length_factor, POINTS_BEYOND);
+}
+
+static int interrupted(const sweeper *s, cx_error *err) {
     return s->stopped ? cx_fail(err, CX_ESTOPPED, "a baseline sweep was interrupted") : CX_OK;
 }
 
-static int best_index(const sweep *s) {
-    int best = 0;
-    for (int i = 1; i < s->n; i++)
-        if (s->run[i].final_loss < s->run[best].final_loss)
-            best = i;
-    return best;
-}
-
-/* Half decades beyond the edge, as long as the best is there. */
-static int bracket(sweep *s, cx_error *err) {
-    const double half_decade = sqrt(10.0);
-    for (int i = 0; i < s->config->reward.max_extensions && s->n < CX_BASELINE_RUNS_MAX; i++) {
-        int best = best_index(s), rc;
-        if (best == 0)
-            rc = run_lr(s, s->run[0].lr / half_decade, err);
-        else if (best == s->n - 1)
-            rc = run_lr(s, s->run[s->n - 1].lr * half_decade, err);
-        else
-            break;
+/* `state` [CX_SWEEP_RUNS_MAX]: what runs to N ended with, so that the best ones can be continued
+ * without being run again. */
+static int do_run(sweeper *s, const cx_sweep *sweep, const cx_sweep_run *run, cx_snapshot *state,
+                  cx_sweep_outcome *out, cx_error *err) {
+    double start = cx_clock_now();
+    if (run->beyond) {
+        *out = *cx_sweep_outcome_of(sweep, run->continues);
+        cx_snapshot_load(&state[run->continues], s->inner, true);
+        set_lr(s, run->lr);
+        run_beyond(s, out);
+    } else {
+        cx_snapshot *saved = &state[run->number];
+        int rc = cx_snapshot_create(s->inner, saved, err);
         if (rc)
             return rc;
+        if (run_within(s, run, out))
+            cx_snapshot_save(saved, s->inner);
     }
-    return CX_OK;
+    out->seconds = cx_clock_now() - start;
+    return interrupted(s, err);
 }
 
-static void continue_best(sweep *s, int i) {
-    sweep_run *r = &s->run[i];
-    if (!r->state.full)
-        return;
-    double n = s->task->inner_steps;
-    cx_snapshot_load(&r->state, s->inner, true);
-    set_lr(s, r->lr);
-    (void)continue_run(s, r, n, n * s->config->reward.length_factor, POINTS_BEYOND);
+static int run_all(sweeper *s, cx_sweep *sweep, cx_error *err) {
+    cx_snapshot state[CX_SWEEP_RUNS_MAX];
+    cx_sweep_run run;
+    int rc = CX_OK;
+    memset(state, 0, sizeof state);
+    while (!rc && cx_sweep_next(sweep, &run)) {
+        cx_sweep_outcome outcome;
+        memset(&outcome, 0, sizeof outcome);
+        rc = do_run(s, sweep, &run, state, &outcome, err);
+        if (!rc)
+            cx_sweep_answer(sweep, run.number, &outcome);
+    }
+    for (int i = 0; i < CX_SWEEP_RUNS_MAX; i++)
+        cx_snapshot_destroy(&state[i]);
+    return rc;
 }
 
-static int sweep_all(sweep *s, cx_baseline *out, cx_error *err) {
-    const cx_reals *grid = &s->config->reward.learning_rates;
-    out->initial_loss = excess_loss(s);
-    for (int i = 0; i < grid->n && s->n < CX_BASELINE_RUNS_MAX; i++) {
-        int rc = run_lr(s, grid->value[i], err);
-        if (rc)
-            return rc;
-    }
-    int rc = bracket(s, err);
-    if (rc)
-        return rc;
-    int best = best_index(s), curves = 0;
-    cx_curve curve[2];
-    bool envelope = s->config->reward.form == CX_REWARD_ENVELOPE;
-    for (int i = best; i >= 0 && i >= best - (envelope ? 1 : 0); i--) {
-        if (envelope)
-            continue_best(s, i);
-        curve[curves++] = s->run[i].curve;
-    }
-    if (s->stopped)
-        return cx_fail(err, CX_ESTOPPED, "a baseline sweep was interrupted");
-    out->steps = s->task->inner_steps;
-    out->n_runs = s->n;
-    for (int i = 0; i < s->n; i++) {
-        out->lr[i] = s->run[i].lr;
-        out->final_loss[i] = s->run[i].final_loss;
-    }
-    cx_baseline_fit(s->config, out, curve, curves);
-    return CX_OK;
+static int prepare(sweeper *s, cx_error *err) {
+    cx_rule_config rule;
+    int rc = cx_rule_named("adam", &rule, &s->hyper, err);
+    return rc ? rc : cx_inner_run_create(s->config, s->task, &rule, &s->inner, err);
 }
 
 int cx_baseline_run(const cx_config *config, cx_task *task, cx_split split, int examples,
                     const cx_interrupt *interrupt, cx_baseline *out, cx_error *err) {
     double start = cx_clock_now();
+    sweeper s = {config, task, split, examples, interrupt, false, NULL, {{0}}};
+    cx_sweep *sweep;
     memset(out, 0, sizeof *out);
-    sweep *s = calloc(1, sizeof *s);
-    if (!s)
-        return cx_fail(err, CX_ENOMEM, "no memory for a baseline sweep");
-    s->config = config;
-    s->task = task;
-    s->split = split;
-    s->examples = examples;
-    s->interrupt = interrupt;
-    cx_rule_config rule;
-    int rc = cx_rule_named("adam", &rule, &s->hyper, err);
+    int rc = cx_sweep_create(config, &sweep, err);
     if (!rc)
-        rc = cx_inner_run_create(config, task, &rule, &s->inner, err);
+        rc = prepare(&s, err);
     if (!rc)
-        rc = sweep_all(s, out, err);
-    out->task_hash = cx_task_hash(&task->spec, config);
-    out->seconds = cx_clock_now() - start;
-    for (int i = 0; i < s->n; i++)
-        cx_snapshot_destroy(&s->run[i].state);
-    cx_inner_run_destroy(s->inner);
-    free(s);
+        rc = run_all(&s, sweep, err);
+    if (!rc) {
+        cx_sweep_baseline(sweep, cx_task_hash(&task->spec, config), task->inner_steps, out);
+        out->seconds = cx_clock_now() - start;
+    }
+    cx_inner_run_destroy(s.inner);
+    cx_sweep_destroy(sweep);
     return rc;
+}
+
+int cx_baseline_run_one(const cx_config *config, cx_task *task, cx_split split, int examples,
+                        const cx_sweep_run *run, const cx_interrupt *interrupt,
+                        cx_sweep_outcome *out, cx_error *err) {
+    double start = cx_clock_now();
+    sweeper s = {config, task, split, examples, interrupt, false, NULL, {{0}}};
+    memset(out, 0, sizeof *out);
+    int rc = prepare(&s, err);
+    if (rc)
+        return rc;
+    if (run_within(&s, run, out) && run->beyond)
+        run_beyond(&s, out);
+    cx_inner_run_destroy(s.inner);
+    out->seconds = cx_clock_now() - start;
+    return interrupted(&s, err);
 }

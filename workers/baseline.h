@@ -4,7 +4,7 @@
 #ifndef CX_WORKERS_BASELINE_H
 #define CX_WORKERS_BASELINE_H
 
-#include "policy/reward.h"
+#include "policy/sweep.h"
 #include "tasks/task.h"
 #include "workers/inner_run.h"
 
@@ -14,5 +14,10 @@
  * `interrupt` may be NULL; it is asked at each point of a curve. */
 int cx_baseline_run(const cx_config *config, cx_task *task, cx_split split, int examples,
                     const cx_interrupt *interrupt, cx_baseline *out, cx_error *err);
+/* One run of that sweep, from its initial weights: what cx_baseline_run does in it, bit by bit
+ * (policy/sweep.h). */
+int cx_baseline_run_one(const cx_config *config, cx_task *task, cx_split split, int examples,
+                        const cx_sweep_run *run, const cx_interrupt *interrupt,
+                        cx_sweep_outcome *out, cx_error *err);
 
 #endif

@@ -5,13 +5,14 @@
 #include "wire/message.h"
 #include "workers/baseline.h"
 #include "workers/episode.h"
+#include "workers/shards.h"
 #include "workers/trial.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
 enum { INBOX = 128 }; /* more than workers.prefetch can be */
-static const double look_seconds = 0.02, coordinator_seconds = 1;
+static const double look_seconds = 0.02, coordinator_seconds = 1, sending_seconds = 5;
 typedef struct {
     void *data;
     size_t size;
@@ -22,7 +23,8 @@ struct cx_worker {
     const cx_config *config;
     cx_transport *transport;
     cx_episode_runner *runner;
-    float *policy; /* newest block that was sent */
+    cx_shard_runner *shards; /* of a learner rank: made with the first weights */
+    float *policy;           /* newest block that was sent */
     uint64_t version;
     double born, inner, baseline, sending; /* seconds; sending: of pieces, amid an episode */
     void *buffer;                          /* of a packed piece */
@@ -41,23 +43,29 @@ struct cx_worker {
     cx_error fault; /* of the transport amid a job */
 };
 
-/* As DROP names it; type CX_MSG_COUNT for letters that are no job of a training. */
+/* As DROP names it; type CX_MSG_COUNT for letters that are no job. */
 static cx_msg_drop name_of(const letter *l) {
-    cx_msg_drop name = {CX_MSG_COUNT, 0};
+    cx_msg_drop name = {.type = CX_MSG_COUNT};
     cx_msg_type type;
     const void *body, *extra;
     size_t extra_size;
     if (cx_message_unpack(l->data, l->size, &type, &body, &extra, &extra_size, NULL))
         return name;
     if (type == CX_MSG_EPISODE)
-        name = (cx_msg_drop){type, ((const cx_msg_episode *)body)->episode};
-    else if (type == CX_MSG_BASELINE)
-        name = (cx_msg_drop){type, ((const cx_msg_baseline_job *)body)->instance};
+        name = (cx_msg_drop){.type = type, .number = ((const cx_msg_episode *)body)->episode};
+    if (type == CX_MSG_BASELINE) {
+        const cx_msg_baseline_job *m = body;
+        name = (cx_msg_drop){type, m->apart ? m->run.number + 1 : 0, m->instance};
+    }
+    if (type == CX_MSG_EVALUATION)
+        name = (cx_msg_drop){.type = type, .number = ((const cx_msg_evaluation *)body)->number};
+    if (type == CX_MSG_TRIAL)
+        name = (cx_msg_drop){.type = type, .number = ((const cx_msg_trial *)body)->key};
     return name;
 }
 
 static bool same_job(cx_msg_drop a, cx_msg_drop b) {
-    return a.type == b.type && a.number == b.number;
+    return a.type == b.type && a.number == b.number && a.run == b.run;
 }
 
 static void drop(cx_worker *w, cx_msg_drop name) {
@@ -168,6 +176,7 @@ void cx_worker_destroy(cx_worker *w) {
     for (int i = 0; i < w->n_inbox; i++)
         free(w->inbox[i].data);
     cx_episode_runner_destroy(w->runner);
+    cx_shard_runner_destroy(w->shards);
     free(w->policy);
     free(w->buffer);
     free(w);
@@ -180,7 +189,8 @@ static cx_worker_time worker_time(const cx_worker *w) {
     t.policy = cx_episode_runner_policy_seconds(w->runner);
     t.inner = w->inner;
     t.baseline = w->baseline;
-    t.waiting = t.alive - t.inner - t.baseline - t.policy;
+    t.gradient = w->shards ? cx_shard_runner_seconds(w->shards) : 0;
+    t.waiting = t.alive - t.inner - t.baseline - t.policy - t.gradient;
     struct rusage usage;
     if (getrusage(RUSAGE_SELF, &usage) == 0)
         t.peak_bytes = (uint64_t)usage.ru_maxrss * 1024;
@@ -269,25 +279,35 @@ static int do_episode(cx_worker *w, const void *body, const void *extra, size_t 
     return cx_message_send(w->transport, 0, CX_MSG_RESULT, &out, sizeof out, NULL, 0, err);
 }
 
+/* A whole sweep, or one of its runs. */
 static int do_baseline(cx_worker *w, const void *body, cx_error *err) {
     cx_msg_baseline_job m;
     memcpy(&m, body, sizeof m);
     cx_error why;
-    cx_msg_sweep out;
-    memset(&out, 0, sizeof out);
-    out.instance = m.instance;
+    cx_msg_sweep whole;
+    cx_msg_sweep_run one;
+    memset(&whole, 0, sizeof whole);
+    memset(&one, 0, sizeof one);
+    whole.instance = one.instance = m.instance;
+    one.run = m.run.number;
     double start = cx_clock_now();
     cx_task *task;
+    cx_split split = m.test ? CX_SPLIT_TEST : CX_SPLIT_VALIDATION;
     cx_interrupt interrupt = {amid_a_job, w};
     int rc = cx_episode_runner_task(w->runner, &m.spec, &task, &why);
-    if (!rc)
-        rc = cx_baseline_run(w->config, task, m.test ? CX_SPLIT_TEST : CX_SPLIT_VALIDATION,
-                             (int)m.examples, &interrupt, &out.baseline, &why);
+    if (!rc && m.apart)
+        rc = cx_baseline_run_one(w->config, task, split, (int)m.examples, &m.run, &interrupt,
+                                 &one.outcome, &why);
+    else if (!rc)
+        rc = cx_baseline_run(w->config, task, split, (int)m.examples, &interrupt, &whole.baseline,
+                             &why);
     if (rc)
         return report_failure(w, m.instance, &why, err);
     w->baseline += cx_clock_now() - start;
-    out.time = worker_time(w);
-    return cx_message_send(w->transport, 0, CX_MSG_SWEEP, &out, sizeof out, NULL, 0, err);
+    whole.time = one.time = worker_time(w);
+    return m.apart
+               ? cx_message_send(w->transport, 0, CX_MSG_SWEEP_RUN, &one, sizeof one, NULL, 0, err)
+               : cx_message_send(w->transport, 0, CX_MSG_SWEEP, &whole, sizeof whole, NULL, 0, err);
 }
 
 static int do_evaluation(cx_worker *w, const void *body, const void *extra, size_t extra_size,
@@ -348,11 +368,67 @@ static int do_trial(cx_worker *w, const void *body, const void *extra, size_t ex
     return cx_message_send(w->transport, 0, CX_MSG_TRIED, &out, sizeof out, NULL, 0, err);
 }
 
+/* Weights that cannot be used: no shard can be computed, which ends the run. */
+static int do_weights(cx_worker *w, const void *body, const void *extra, cx_error *err) {
+    cx_error why;
+    int rc = w->shards ? CX_OK : cx_shard_runner_create(w->config, &w->shards, &why);
+    if (!rc)
+        rc = cx_shard_runner_weights(w->shards, body, extra, &why);
+    return rc ? report_failure(w, CX_NO_JOB, &why, err) : CX_OK;
+}
+
+/* A gradient moves only while somebody looks after its sending, and rank 0 waits for it: the next
+ * shard waits for that. */
+static int see_off(cx_worker *w, cx_error *err) {
+    double until = cx_clock_now() + sending_seconds;
+    while (w->transport->pending(w->transport) > 0 && cx_clock_now() < until) {
+        int rc = drain(w, err);
+        if (rc)
+            return rc;
+        cx_clock_sleep(50e-6);
+    }
+    return CX_OK;
+}
+
+static int do_gradient(cx_worker *w, const void *body, const void *extra, size_t extra_size,
+                       cx_error *err) {
+    const cx_msg_gradient *m = body;
+    const float *gradient = NULL;
+    cx_error why;
+    cx_msg_graded out;
+    memset(&out, 0, sizeof out);
+    int rc = w->shards
+                 ? cx_shard_runner_compute(w->shards, m, extra, extra_size, &out, &gradient, &why)
+                 : cx_fail(&why, CX_ESTATE, "a shard came before any weights");
+    if (rc)
+        return report_failure(w, m->number, &why, err);
+    out.time = worker_time(w);
+    rc = cx_message_send(w->transport, 0, CX_MSG_GRADED, &out, sizeof out, gradient,
+                         (size_t)out.n * sizeof(float), err);
+    return rc ? rc : see_off(w, err);
+}
+
 static int say_bye(cx_worker *w, cx_error *err) {
     cx_msg_bye bye;
     memset(&bye, 0, sizeof bye);
     bye.time = worker_time(w);
     return cx_message_send(w->transport, 0, CX_MSG_BYE, &bye, sizeof bye, NULL, 0, err);
+}
+
+/* Those of a job that is not to be done: later ones come without. */
+static int take_weights_alone(cx_worker *w, cx_msg_type type, const void *body, const void *extra,
+                              size_t extra_size, cx_error *err) {
+    uint64_t version = 0, n = 0;
+    if (type == CX_MSG_EPISODE) {
+        version = ((const cx_msg_episode *)body)->version;
+        n = ((const cx_msg_episode *)body)->n_weights;
+    } else if (type == CX_MSG_EVALUATION) {
+        version = ((const cx_msg_evaluation *)body)->version;
+        n = ((const cx_msg_evaluation *)body)->n_weights;
+    } else if (type == CX_MSG_TRIAL) {
+        n = ((const cx_msg_trial *)body)->n_weights;
+    }
+    return n ? take_weights(w, version, n, extra, extra_size, err) : CX_OK;
 }
 
 static int handle(cx_worker *w, const letter *l, bool *stopped, cx_error *err) {
@@ -362,12 +438,8 @@ static int handle(cx_worker *w, const letter *l, bool *stopped, cx_error *err) {
     int rc = cx_message_unpack(l->data, l->size, &type, &body, &extra, &extra_size, err);
     if (rc)
         return rc;
-    if (l->dropped && type == CX_MSG_EPISODE) {
-        const cx_msg_episode *m = body;
-        return take_weights(w, m->version, m->n_weights, extra, extra_size, err);
-    }
     if (l->dropped)
-        return CX_OK;
+        return take_weights_alone(w, type, body, extra, extra_size, err);
     switch (type) {
     case CX_MSG_EPISODE:
         return do_episode(w, body, extra, extra_size, err);
@@ -377,6 +449,10 @@ static int handle(cx_worker *w, const letter *l, bool *stopped, cx_error *err) {
         return do_evaluation(w, body, extra, extra_size, err);
     case CX_MSG_TRIAL:
         return do_trial(w, body, extra, extra_size, err);
+    case CX_MSG_WEIGHTS:
+        return do_weights(w, body, extra, err);
+    case CX_MSG_GRADIENT:
+        return do_gradient(w, body, extra, extra_size, err);
     case CX_MSG_STOP:
         *stopped = true;
         w->transport->broken |= ((const cx_msg_stop *)body)->finalize == 0;

@@ -24,7 +24,7 @@ typedef struct {
     bool real_size; /* policies as large as the configuration's; else tiny ones */
     /* counted */
     double learner_seconds;
-    uint64_t episodes, sweeps;
+    uint64_t episodes, sweep_runs;
 } cx_model;
 extern cx_model cx_the_model;
 

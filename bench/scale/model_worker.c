@@ -1,6 +1,8 @@
 /* Inner runs that take their time and train nothing. */
 #include "bench/scale/model.h"
 
+#include "base/rng.h"
+
 #include "workers/baseline.h"
 #include "workers/episode.h"
 #include "workers/trial.h"
@@ -126,40 +128,75 @@ int cx_episode_run(cx_episode_runner *r, const cx_episode_job *job, const float 
     return CX_OK;
 }
 
-/* A sweep of three learning rates whose loss falls as 1/sqrt(t). */
-static void make_baseline(const cx_config *config, const cx_task *task, cx_baseline *b) {
-    cx_curve curve = {.n = 16};
-    memset(b, 0, sizeof *b);
-    b->task_hash = cx_task_hash(&task->spec, config);
-    b->steps = 256;
-    b->initial_loss = 2.3;
-    b->n_runs = 3;
-    for (int i = 0; i < 3; i++) {
-        b->lr[i] = pow(10, -3 + 0.5 * i);
-        b->final_loss[i] = 0.2 + 0.05 * abs(i - 1);
+/* Half decades by which sweeps grew beyond their grid, in 2,720 sweeps of configs/desk.yaml. */
+static int extensions(const cx_task_spec *spec) {
+    static const int sweeps[] = {2465, 223, 20, 9, 3};
+    cx_rng rng = cx_rng_make((uint64_t)spec->seed, 1, CX_STREAM_TEST);
+    int n = 0, at = (int)cx_rng_below(&rng, 2720);
+    while (n < 4 && at >= sweeps[n])
+        at -= sweeps[n++];
+    return n;
+}
+
+/* Of a learning rate: least where the sweep then has as many extensions. */
+static double final_loss(const cx_config *config, const cx_task_spec *spec, double lr) {
+    const cx_reals *grid = &config->reward.learning_rates;
+    int n = extensions(spec);
+    double best = n ? grid->value[grid->n - 1] * pow(10, 0.5 * (n - 1)) : grid->value[grid->n / 2];
+    return 0.2 + 0.05 * fabs(log10(lr / best));
+}
+
+/* Training of one learning rate whose loss falls as 1/sqrt(t), and takes its time, but for what
+ * a run before it has done already. */
+static int sweep_run(const cx_config *config, const cx_task *task, const cx_sweep_run *run,
+                     double done_already, const cx_interrupt *interrupt, cx_sweep_outcome *out,
+                     cx_error *err) {
+    enum { PARTS = 2 };
+    double share = cx_sweep_run_cost(config, run) - done_already;
+    double seconds = share * cx_times_episode(&cx_the_model.times, config, &task->spec);
+    for (int i = 0; i < PARTS; i++) {
+        cx_the_model.pause(seconds / PARTS);
+        if (interrupt && interrupt->asked && interrupt->asked(interrupt->context))
+            return cx_fail(err, CX_ESTOPPED, "a baseline was interrupted");
     }
+    memset(out, 0, sizeof *out);
+    out->initial_loss = 2.3;
+    out->final_loss = final_loss(config, &task->spec, run->lr);
+    out->seconds = seconds;
+    out->curve.n = 16;
     for (int i = 0; i < 16; i++) {
-        curve.t[i] = 64 * (i + 1);
-        curve.loss[i] = 0.2 * sqrt(256 / curve.t[i]);
+        out->curve.t[i] = 64 * (i + 1);
+        out->curve.loss[i] = out->final_loss * sqrt(1024 / out->curve.t[i]);
     }
-    cx_baseline_fit(config, b, &curve, 1);
+    cx_the_model.sweep_runs++;
+    return CX_OK;
+}
+
+int cx_baseline_run_one(const cx_config *config, cx_task *task, cx_split split, int examples,
+                        const cx_sweep_run *run, const cx_interrupt *interrupt,
+                        cx_sweep_outcome *out, cx_error *err) {
+    (void)split;
+    (void)examples;
+    return sweep_run(config, task, run, 0, interrupt, out, err);
 }
 
 int cx_baseline_run(const cx_config *config, cx_task *task, cx_split split, int examples,
                     const cx_interrupt *interrupt, cx_baseline *out, cx_error *err) {
-    enum { PARTS = 16 };
-    double seconds = cx_times_episode(&cx_the_model.times, config, &task->spec);
+    cx_sweep *sweep;
+    cx_sweep_run run;
+    cx_sweep_outcome outcome;
     (void)split;
     (void)examples;
-    for (int i = 0; i < PARTS; i++) {
-        cx_the_model.pause(seconds * cx_baseline_cost(config) / PARTS);
-        if (interrupt && interrupt->asked && interrupt->asked(interrupt->context))
-            return cx_fail(err, CX_ESTOPPED, "a baseline was interrupted");
+    int rc = cx_sweep_create(config, &sweep, err);
+    while (!rc && cx_sweep_next(sweep, &run)) {
+        rc = sweep_run(config, task, &run, run.beyond, interrupt, &outcome, err);
+        if (!rc)
+            cx_sweep_answer(sweep, run.number, &outcome);
     }
-    make_baseline(config, task, out);
-    out->seconds = seconds * cx_baseline_cost(config);
-    cx_the_model.sweeps++;
-    return CX_OK;
+    if (!rc)
+        cx_sweep_baseline(sweep, cx_task_hash(&task->spec, config), 1024, out);
+    cx_sweep_destroy(sweep);
+    return rc;
 }
 
 int cx_trial_run(const cx_config *config, cx_episode_runner *runner, const cx_trial_job *job,

@@ -15,11 +15,13 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/process.h"
 #include "coordinator/coordinator.h"
 #include "wire/message.h"
 #include "workers/worker.h"
 #include <math.h>
 #include <mpi.h>
+#include <simgrid/host.h>
 #include <simgrid/semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,7 +70,7 @@ typedef struct {
     bool window;
     struct {
         double at, busy, coordinator, learner;
-        uint64_t episodes;
+        uint64_t episodes, sweep_runs;
     } begin, end;
 } world;
 static world the;
@@ -78,6 +80,22 @@ enum { DELAYS = 1 << 20 };
 static void worker_pause(double seconds) {
     cx_clock_sleep(seconds);
     the.busy += seconds;
+}
+
+/* --- processes: ranks have the names of their nodes, and do not die (base/process.h) --- */
+
+void cx_process_host(char *name, size_t size) {
+    (void)snprintf(name, size, "%s", sg_host_get_name(sg_host_self()));
+}
+
+bool cx_process_ended(int64_t pid) {
+    (void)pid;
+    return false;
+}
+
+bool cx_process_ended_on(const char *host, int64_t pid) {
+    (void)host;
+    return cx_process_ended(pid);
 }
 
 /* --- transports --- */
@@ -223,8 +241,9 @@ static int coordinator_idle(void *context, bool *worked, cx_error *err) {
 /* --- the window that is measured: past the start, before the last episodes begin --- */
 
 static void snapshot(bool first) {
-    __typeof__(the.begin) now = {cx_clock_now(), the.busy, the.coordinator,
-                                 cx_the_model.learner_seconds, cx_the_model.episodes};
+    __typeof__(the.begin) now = {cx_clock_now(),        the.busy,
+                                 the.coordinator,       cx_the_model.learner_seconds,
+                                 cx_the_model.episodes, cx_the_model.sweep_runs};
     if (first)
         the.begin = now;
     else
@@ -260,17 +279,19 @@ static double quantile(double q) {
 static void print(int workers) {
     double seconds = the.end.at - the.begin.at;
     qsort(the.delay, (size_t)the.n_delay, sizeof *the.delay, ascending);
-    (void)printf("{\"workers\": %d, \"window_seconds\": %.1f, \"busy\": %.4f, "
-                 "\"episodes_per_second\": %.2f, \"messages\": %.4f, \"learner\": %.4f, "
-                 "\"delay_median_ms\": %.3f, \"delay_99_ms\": %.3f, \"episodes\": %llu, "
-                 "\"sweeps\": %llu, \"seconds\": %.1f, \"total_busy\": %.4f}\n",
-                 workers, seconds, (the.end.busy - the.begin.busy) / (seconds * workers),
-                 (double)(the.end.episodes - the.begin.episodes) / seconds,
-                 (the.end.coordinator - the.begin.coordinator) / seconds,
-                 (the.end.learner - the.begin.learner) / seconds, 1e3 * quantile(0.5),
-                 1e3 * quantile(0.99), (unsigned long long)cx_the_model.episodes,
-                 (unsigned long long)cx_the_model.sweeps, cx_clock_now(),
-                 the.busy / (cx_clock_now() * workers));
+    (void)printf(
+        "{\"workers\": %d, \"window_seconds\": %.1f, \"busy\": %.4f, "
+        "\"episodes_per_second\": %.2f, \"messages\": %.4f, \"learner\": %.4f, "
+        "\"delay_median_ms\": %.3f, \"delay_99_ms\": %.3f, \"sweep_runs_per_episode\": %.3f, "
+        "\"episodes\": %llu, \"sweep_runs\": %llu, \"seconds\": %.1f, \"total_busy\": %.4f}\n",
+        workers, seconds, (the.end.busy - the.begin.busy) / (seconds * workers),
+        (double)(the.end.episodes - the.begin.episodes) / seconds,
+        (the.end.coordinator - the.begin.coordinator) / seconds,
+        (the.end.learner - the.begin.learner) / seconds, 1e3 * quantile(0.5), 1e3 * quantile(0.99),
+        (double)(the.end.sweep_runs - the.begin.sweep_runs) /
+            (double)(the.end.episodes - the.begin.episodes),
+        (unsigned long long)cx_the_model.episodes, (unsigned long long)cx_the_model.sweep_runs,
+        cx_clock_now(), the.busy / (cx_clock_now() * workers));
 }
 
 static int coordinate(toll *t, const char *yaml, const char *dir, cx_error *err) {

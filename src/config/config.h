@@ -125,8 +125,8 @@ typedef struct {
         double every_seconds;
     } checkpoint;
     struct {
-        int prefetch, chunk_steps, kernels;
-        double late_factor, late_seconds, silence_seconds;
+        int prefetch, chunk_steps, learner_ranks, kernels;
+        double split_gflop, late_factor, late_seconds, silence_seconds;
     } workers;
     int allow_held_out;
     char baseline_cache[256];

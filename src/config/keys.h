@@ -84,6 +84,8 @@ X("checkpoint.every_seconds", REAL, checkpoint.every_seconds, 60, 0, 1e6, "or se
 X("checkpoint.keep", INT, checkpoint.keep, 3, 1, 1000, "newest checkpoints that are kept; every tenth is kept besides") \
 X("workers.prefetch", INT, workers.prefetch, 32, 1, 64, "assignments that a worker holds at most, the running one included; more than one only of short ones") \
 X("workers.chunk_steps", INT, workers.chunk_steps, 16, 1, 4096, "outer steps of one piece of a trajectory") \
+X("workers.split_gflop", REAL, workers.split_gflop, 50, 0, 1e12, "tasks whose whole inner training costs more have each learning rate of their baseline sweep run as a job of its own, by several workers") \
+X("workers.learner_ranks", INT, workers.learner_ranks, 0, 0, 4096, "ranks that compute gradients instead of episodes: the last ones; 0: rank 0 does") \
 X("workers.kernels", WORD(cx_kernels_words), workers.kernels, CX_KERNELS_AUTO, 0, 0, "instruction set of the computing: auto, the best that all ranks have; each, the best of each rank, where the mode is asynchronous; or x86-64-v2, x86-64-v3, x86-64-v4") \
 X("workers.late_factor", REAL, workers.late_factor, 5, 1.5, 1e6, "an episode is late, and done elsewhere, after so many times the time that its task should take") \
 X("workers.late_seconds", REAL, workers.late_seconds, 30, 0.01, 1e9, "but not before so many seconds") \

@@ -257,7 +257,3 @@ void cx_baseline_fit(const cx_config *config, cx_baseline *baseline, const cx_cu
     }
     own_rewards(config, b);
 }
-
-double cx_baseline_cost(const cx_config *config) {
-    return 9 + 2.0 * (config->reward.length_factor - 1);
-}

@@ -40,9 +40,6 @@ typedef struct {
  * Reward of final loss `loss` (optimum already taken off; any double, also NAN,
  * INFINITY, 0). `raw` (may be NULL) is the value before clipping above, finite (at most 30). */
 double cx_reward(const cx_config *config, const cx_baseline *baseline, double loss, double *raw);
-/* About what the sweep costs, in episodes of the same task: nine learning rates, and two runs
- * that are continued. */
-double cx_baseline_cost(const cx_config *config);
 
 /* Fills best_lr, best_loss, curve, slope, fit and the sweep's own rewards from raw points of the
  * continued runs. points are (t, loss) of one or two runs, each ascending in t;

@@ -94,6 +94,9 @@ int cx_shard_check(const cx_shard *s, const void *data, size_t size, const cx_ne
         return cx_fail(err, CX_EFORMAT,
                        "a shard has %d inputs, %d heads and %d logits, not %d, %d, %d", s->inputs,
                        s->heads, s->logits, shape->inputs, heads->n_heads, heads->n_logits);
+    if (s->episodes > CX_SHARD_EPISODES) /* which also bounds the padding */
+        return cx_fail(err, CX_EFORMAT, "a shard has %d episodes, more than %d", s->episodes,
+                       CX_SHARD_EPISODES);
     arrays a = layout(s, data);
     int64_t rows = 0;
     int longest = 0;

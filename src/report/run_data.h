@@ -20,6 +20,8 @@
     X(workers_busy)    /* share of the workers' time: training steps, evaluations, sweeps */       \
     X(workers_policy)  /* the same: observing and choosing */                                      \
     X(workers_waiting) /* the same: waiting, messages */                                           \
+    X(learner_ranks)   /* that compute gradients */                                                \
+    X(learner_ranks_busy)                                                                          \
     X(baselines)                                                                                   \
     X(learner_seconds)                                                                             \
     X(peak_bytes_coordinator)                                                                      \

@@ -40,7 +40,8 @@ static bool episode_ok(const void *body, size_t extra) {
 
 static bool drop_ok(const void *body, size_t extra) {
     const cx_msg_drop *m = body;
-    return extra == 0 && (m->type == CX_MSG_EPISODE || m->type == CX_MSG_BASELINE);
+    return extra == 0 && (m->type == CX_MSG_EPISODE || m->type == CX_MSG_BASELINE ||
+                          m->type == CX_MSG_EVALUATION || m->type == CX_MSG_TRIAL);
 }
 
 static bool piece_ok(const void *body, size_t extra) {
@@ -65,6 +66,21 @@ static bool tried_ok(const void *body, size_t extra) {
     return extra == 0 && cx_trial_result_ok(r, cx_trial_result_size(r));
 }
 
+static bool weights_ok(const void *body, size_t extra) {
+    const cx_msg_weights *m = body;
+    return m->net < CX_LEARNED_NETS && m->reserved == 0 && m->n > 0 && m->n <= CX_MESSAGE_MAX &&
+           extra == m->n * sizeof(float);
+}
+
+static bool gradient_ok(const void *body, size_t extra) {
+    return extra > 0 && extra == cx_shard_bytes(&((const cx_msg_gradient *)body)->shard);
+}
+
+static bool graded_ok(const void *body, size_t extra) {
+    const cx_msg_graded *m = body;
+    return m->n > 0 && m->n <= CX_MESSAGE_MAX && extra == m->n * sizeof(float);
+}
+
 static bool outcome_ok(const cx_episode_result *r) {
     return r->end < END_COUNT && r->steps >= 0 && r->steps <= r->outer_steps &&
            r->inner_steps_done >= 0 && r->inner_steps_done <= r->inner_steps;
@@ -80,6 +96,18 @@ static bool evaluated_ok(const void *body, size_t extra) {
 
 static bool sweep_ok(const void *body, size_t extra) {
     return extra == 0 && baseline_ok(&((const cx_msg_sweep *)body)->baseline);
+}
+
+static bool baseline_job_ok(const void *body, size_t extra) {
+    const cx_msg_baseline_job *m = body;
+    return extra == 0 && m->apart <= 1 && m->run.beyond <= 1 && m->run.number < CX_SWEEP_RUNS_MAX &&
+           m->run.continues < CX_SWEEP_RUNS_MAX;
+}
+
+static bool sweep_run_ok(const void *body, size_t extra) {
+    const cx_msg_sweep_run *m = body;
+    return extra == 0 && m->run < CX_SWEEP_RUNS_MAX && m->outcome.curve.n >= 0 &&
+           m->outcome.curve.n <= CX_BASELINE_POINTS_MAX;
 }
 
 static bool failed_ok(const void *body, size_t extra) {
@@ -100,15 +128,19 @@ static const struct {
 } type_table[CX_MSG_COUNT] = {
     [CX_MSG_HELLO] = {"HELLO", sizeof(cx_msg_hello), hello_ok},
     [CX_MSG_EPISODE] = {"EPISODE", sizeof(cx_msg_episode), episode_ok},
-    [CX_MSG_BASELINE] = {"BASELINE", sizeof(cx_msg_baseline_job), no_extra},
+    [CX_MSG_BASELINE] = {"BASELINE", sizeof(cx_msg_baseline_job), baseline_job_ok},
     [CX_MSG_EVALUATION] = {"EVALUATION", sizeof(cx_msg_evaluation), evaluation_ok},
     [CX_MSG_TRIAL] = {"TRIAL", sizeof(cx_msg_trial), trial_ok},
+    [CX_MSG_WEIGHTS] = {"WEIGHTS", sizeof(cx_msg_weights), weights_ok},
+    [CX_MSG_GRADIENT] = {"GRADIENT", sizeof(cx_msg_gradient), gradient_ok},
+    [CX_MSG_GRADED] = {"GRADED", sizeof(cx_msg_graded), graded_ok},
     [CX_MSG_READY] = {"READY", 0, no_extra},
     [CX_MSG_DROP] = {"DROP", sizeof(cx_msg_drop), drop_ok},
     [CX_MSG_STOP] = {"STOP", sizeof(cx_msg_stop), no_extra},
     [CX_MSG_PIECE] = {"PIECE", sizeof(cx_msg_piece), piece_ok},
     [CX_MSG_RESULT] = {"RESULT", sizeof(cx_msg_result), result_ok},
     [CX_MSG_SWEEP] = {"SWEEP", sizeof(cx_msg_sweep), sweep_ok},
+    [CX_MSG_SWEEP_RUN] = {"SWEEP_RUN", sizeof(cx_msg_sweep_run), sweep_run_ok},
     [CX_MSG_EVALUATED] = {"EVALUATED", sizeof(cx_msg_evaluated), evaluated_ok},
     [CX_MSG_TRIED] = {"TRIED", sizeof(cx_msg_tried), tried_ok},
     [CX_MSG_FAILED] = {"FAILED", sizeof(cx_msg_failed), failed_ok},

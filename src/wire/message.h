@@ -5,12 +5,13 @@
 #define CX_WIRE_MESSAGE_H
 
 #include "policy/open_loop.h"
-#include "policy/reward.h"
+#include "policy/sweep.h"
 #include "policy/trial.h"
+#include "ppo/shard.h"
 #include "ppo/trajectory.h"
 #include "wire/transport.h"
 
-#define CX_WIRE_VERSION 3
+#define CX_WIRE_VERSION 4
 #define CX_MESSAGE_MAX 0x7fffffff /* bytes of a whole message: MPI counts with an int */
 
 #define CX_MESSAGE_TABLE(X)                                                                        \
@@ -20,13 +21,17 @@
     X(CX_MSG_BASELINE)   /* c -> w: cx_msg_baseline_job */                                         \
     X(CX_MSG_EVALUATION) /* c -> w: cx_msg_evaluation, then weights (n_weights floats) */          \
     X(CX_MSG_TRIAL)      /* c -> w: cx_msg_trial, then weights (n_weights floats) */               \
+    X(CX_MSG_WEIGHTS)    /* c -> w: cx_msg_weights, then n floats: of a network that learns */     \
+    X(CX_MSG_GRADIENT)   /* c -> w: cx_msg_gradient, then cx_shard_bytes of it */                  \
     X(CX_MSG_DROP)       /* c -> w: cx_msg_drop: nobody waits for this job any more */             \
     X(CX_MSG_STOP)       /* c -> w: cx_msg_stop: finish */                                         \
     X(CX_MSG_PIECE)      /* w -> c: cx_msg_piece, then a trajectory piece */                       \
     X(CX_MSG_RESULT)     /* w -> c: cx_msg_result; all pieces went before */                       \
     X(CX_MSG_SWEEP)      /* w -> c: cx_msg_sweep: a baseline is done */                            \
+    X(CX_MSG_SWEEP_RUN)  /* w -> c: cx_msg_sweep_run: one run of a baseline is done */             \
     X(CX_MSG_EVALUATED)  /* w -> c: cx_msg_evaluated */                                            \
     X(CX_MSG_TRIED)      /* w -> c: cx_msg_tried: a trial is done */                               \
+    X(CX_MSG_GRADED)     /* w -> c: cx_msg_graded, then n floats: answers GRADIENT */              \
     X(CX_MSG_FAILED)     /* w -> c: cx_msg_failed: the job cannot be done; ends the run */         \
     X(CX_MSG_BYE)        /* w -> c: cx_msg_bye, the answer to STOP */                              \
     X(CX_MSG_SIGNAL)     /* w -> c: a signal asked this rank to stop the run; no body */
@@ -46,9 +51,9 @@ typedef struct {
 
 /* Where a worker's time goes, seconds since it started. */
 typedef struct {
-    /* inner: training steps and evaluations; policy: observing and choosing; waiting: the
-     * rest, messages included. inner + policy + baseline + waiting = alive. */
-    double alive, inner, policy, baseline, waiting;
+    /* inner: training steps and evaluations; policy: observing and choosing; gradient: of a
+     * learner rank; waiting: the rest, messages included. The others' sum is alive. */
+    double alive, inner, policy, baseline, gradient, waiting;
     uint64_t peak_bytes; /* resident memory */
 } cx_worker_time;
 
@@ -59,8 +64,9 @@ typedef struct {
 } cx_msg_hello;
 
 typedef struct {
-    uint32_t type;   /* CX_MSG_EPISODE or CX_MSG_BASELINE */
-    uint64_t number; /* episode, or instance */
+    uint32_t type;   /* of the job: CX_MSG_EPISODE, BASELINE, EVALUATION or TRIAL */
+    uint32_t run;    /* BASELINE: 0, the whole sweep, or 1 + the number of a run */
+    uint64_t number; /* episode, instance, number, or key */
 } cx_msg_drop;
 
 typedef struct {
@@ -92,6 +98,9 @@ typedef struct {
     cx_task_spec spec;
     uint32_t test;     /* 1: measured on the test split, for a report */
     uint32_t examples; /* of that split */
+    uint32_t apart;    /* 1: only that run; 0: the whole sweep */
+    uint32_t reserved;
+    cx_sweep_run run;
 } cx_msg_baseline_job;
 
 typedef struct {
@@ -109,6 +118,13 @@ typedef struct {
     cx_baseline baseline;
     cx_worker_time time;
 } cx_msg_sweep;
+
+typedef struct {
+    uint64_t instance;
+    uint32_t run, reserved; /* its number */
+    cx_sweep_outcome outcome;
+    cx_worker_time time;
+} cx_msg_sweep_run;
 
 /* CX_NO_JOB: the worker could not start, or goes without an answer to STOP. */
 #define CX_NO_JOB UINT64_MAX
@@ -154,6 +170,30 @@ typedef struct {
 typedef struct {
     cx_trial_result result;
 } cx_msg_tried;
+
+/* The networks that learn, as ranks that compute gradients number them. */
+enum { CX_LEARNED_POLICY, CX_LEARNED_VALUE, CX_LEARNED_NETS };
+static inline uint32_t cx_learned_net(const cx_shard *s) {
+    return s->kind == CX_SHARD_POLICY ? CX_LEARNED_POLICY : CX_LEARNED_VALUE;
+}
+
+/* Weights for the shards that follow, until others of the same network come. */
+typedef struct {
+    uint32_t net, reserved;
+    uint64_t serial, n;
+} cx_msg_weights;
+
+typedef struct {
+    uint64_t number; /* of the shard */
+    uint64_t serial; /* of the weights that it is to be computed with */
+    cx_shard shard;
+} cx_msg_gradient;
+
+typedef struct {
+    uint64_t number, n;
+    cx_shard_sums sums;
+    cx_worker_time time;
+} cx_msg_graded;
 
 /* A whole message: header, body, extra bytes. *out is malloc'ed. What cx_message_unpack
  * would refuse, and messages of 2 GiB and more, are CX_ESTATE. */

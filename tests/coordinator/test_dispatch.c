@@ -251,6 +251,115 @@ static void test_again(void **state) {
     cx_dispatch_destroy(d);
 }
 
+/* A dispatch of instances that cost 1, but number 1, which costs 100: its sweep is split. */
+static cx_dispatch *make_split(const cx_config *config) {
+    static const double cost[8] = {1, 100, 1, 1, 1, 1, 1, 1};
+    cx_error err;
+    cx_dispatch *d;
+    cx_dispatch_rules rules = {.episodes_per_update = 4,
+                               .environment_reuse = 1,
+                               .max_staleness = 1,
+                               .updates = 2,
+                               .workers = 1,
+                               .cost = cost_by_number,
+                               .cost_context = cost,
+                               .sweep = cx_sweep_cost(config, false),
+                               .split = config,
+                               .split_above = 99};
+    assert_ok(cx_dispatch_create(&rules, 0, &d, &err));
+    return d;
+}
+
+static cx_config sweep_config(void) {
+    cx_config config;
+    memset(&config, 0, sizeof config);
+    config.reward.form = CX_REWARD_ENVELOPE;
+    config.reward.length_factor = 2;
+    config.reward.learning_rates = (cx_reals){3, {1e-3, 1e-2, 1e-1}};
+    return config;
+}
+
+/* The runs of a long task's sweep are jobs of their own, the later ones when their time has
+ * come; others are given out meanwhile. */
+static void test_split_sweep(void **state) {
+    (void)state;
+    cx_error err;
+    const cx_config config = sweep_config();
+    cx_dispatch *d = make_split(&config);
+    const cx_sweep *done;
+    cx_job job, run[3];
+    for (int i = 0; i < 3; i++) {
+        run[i] = cx_dispatch_next(d);
+        assert_int_equal(run[i].kind, CX_JOB_BASELINE);
+        assert_true(run[i].instance == 1 && run[i].run == i + 1);
+        assert_true(cx_dispatch_run(d, &run[i]).lr == config.reward.learning_rates.value[i]);
+        assert_true(cx_dispatch_wants(d, &run[i]));
+    }
+    job = cx_dispatch_next(d);
+    assert_true(job.instance != 1 && job.run == 0);
+    cx_job other[] = {{.kind = CX_JOB_BASELINE, .instance = 1, .run = 0},
+                      {.kind = CX_JOB_BASELINE, .instance = 1, .run = 4},
+                      {.kind = CX_JOB_BASELINE, .instance = job.instance, .run = 1},
+                      {.kind = CX_JOB_BASELINE, .instance = 1, .run = -1}};
+    for (int i = 0; i < 4; i++)
+        assert_false(cx_dispatch_wants(d, &other[i]));
+    /* one is late: it comes again, and so does the whole sweep of the short one */
+    cx_dispatch_again(d, &job);
+    cx_dispatch_again(d, &run[1]);
+    cx_job again = cx_dispatch_next(d);
+    assert_true(again.instance == job.instance && again.run == 0 && again.tries == 1);
+    again = cx_dispatch_next(d);
+    assert_true(again.instance == 1 && again.run == 2 && again.tries == 1);
+    assert_int_equal(cx_dispatch_tries(d, &run[1]), 1);
+    assert_int_equal(cx_dispatch_tries(d, &run[0]), 0);
+    cx_dispatch_again(d, &run[2]); /* but its answer comes first */
+    for (int i = 2; i >= 0; i--) {
+        cx_sweep_outcome o = {.final_loss = i == 1 ? 0.1 : 0.2, .curve = {1, {8}, {0.2}}};
+        cx_dispatch_run_done(d, &run[i], &o, &done);
+        assert_null(done);
+        assert_false(cx_dispatch_wants(d, &run[i]));
+    }
+    /* its key is the least: what continues the two best is next */
+    for (int i = 0; i < 2; i++) {
+        run[i] = cx_dispatch_next(d);
+        assert_true(run[i].instance == 1 && run[i].run == 4 + i && run[i].tries == 0);
+        assert_int_equal(cx_dispatch_run(d, &run[i]).beyond, 1);
+    }
+    for (int i = 0; i < 2; i++) {
+        cx_sweep_outcome o = {.final_loss = 0.1, .curve = {2, {8, 16}, {0.2, 0.1}}};
+        cx_dispatch_run_done(d, &run[i], &o, &done);
+        assert_true((done != NULL) == (i == 1));
+    }
+    assert_ok(cx_dispatch_baseline(d, 1, &some_baseline, &err));
+    assert_false(cx_dispatch_wants(d, &run[0]));
+    job = cx_dispatch_next(d);
+    assert_true(job.kind == CX_JOB_EPISODE && job.episode == 1);
+    while ((job = cx_dispatch_next(d)).kind != CX_JOB_NONE)
+        assert_true(job.kind == CX_JOB_BASELINE && job.run == 0 && job.tries == 0);
+    cx_dispatch_destroy(d);
+}
+
+/* One that is known is not run, nor what was marked to be done again. */
+static void test_split_sweep_known(void **state) {
+    (void)state;
+    cx_error err;
+    const cx_config config = sweep_config();
+    cx_dispatch *d = make_split(&config);
+    cx_job a = cx_dispatch_next(d), b = cx_dispatch_next(d);
+    assert_true(a.run == 1 && b.run == 2);
+    cx_dispatch_again(d, &a);
+    cx_dispatch_again(d, &b);
+    assert_ok(cx_dispatch_baseline(d, 1, &some_baseline, &err));
+    cx_job job = cx_dispatch_next(d);
+    assert_true(job.kind == CX_JOB_EPISODE && job.episode == 1 && job.tries == 0);
+    while ((job = cx_dispatch_next(d)).kind != CX_JOB_NONE)
+        assert_true(job.instance != 1);
+    cx_dispatch_destroy(d); /* with one that is under way: nothing leaks */
+    d = make_split(&config);
+    (void)cx_dispatch_next(d);
+    cx_dispatch_destroy(d);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_baseline_comes_first),
@@ -258,6 +367,8 @@ int main(void) {
         cmocka_unit_test(test_urgent_jobs_first),
         cmocka_unit_test(test_restart_and_restore),
         cmocka_unit_test(test_again),
+        cmocka_unit_test(test_split_sweep),
+        cmocka_unit_test(test_split_sweep_known),
         cmocka_unit_test(test_strangers_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,7 +23,7 @@ static cx_job episode(uint64_t e) {
 static cx_watch *make(int workers) {
     cx_error err;
     cx_watch *w;
-    cx_watch_rules rules = {workers, 4, 2, 5, 10};
+    cx_watch_rules rules = {workers, 4, 2, 5, 10, 0};
     assert_ok(cx_watch_create(&rules, &w, &err));
     for (int rank = 1; rank <= workers; rank++)
         cx_watch_ready(w, rank, 0);
@@ -58,7 +58,7 @@ static void test_queues(void **state) {
     (void)state;
     cx_error err;
     cx_watch *w;
-    cx_watch_rules rules = {2, 2, 1, 5, 10};
+    cx_watch_rules rules = {2, 2, 1, 5, 10, 0};
     assert_ok(cx_watch_create(&rules, &w, &err));
     assert_int_equal(cx_watch_state(w, 1), CX_CREW_AWAITED);
     assert_false(cx_watch_may_take(w, 1, 0, 0));
@@ -280,7 +280,7 @@ static void test_hopeless(void **state) {
     cx_watch_destroy(w);
 
     cx_error err;
-    cx_watch_rules rules = {2, 2, 1, 5, 10};
+    cx_watch_rules rules = {2, 2, 1, 5, 10, 0};
     assert_ok(cx_watch_create(&rules, &w, &err)); /* they may be loading data */
     assert_false(cx_watch_hopeless(w, 1000));
     cx_watch_lost(w, 1, collect, &h);
@@ -288,6 +288,46 @@ static void test_hopeless(void **state) {
     assert_true(cx_watch_hopeless(w, 10000));
     cx_watch_lost(w, 2, collect, &h);
     assert_true(cx_watch_hopeless(w, 1000));
+    cx_watch_destroy(w);
+}
+
+/* Learner ranks: their jobs go back as others do, their times are their own, they are counted
+ * apart, and without workers they are no hope. */
+static void test_learner_ranks(void **state) {
+    (void)state;
+    cx_error err;
+    cx_watch *w;
+    heap h = {0};
+    const cx_watch_rules rules = {3, 4, 2, 5, 10, 1};
+    assert_ok(cx_watch_create(&rules, &w, &err));
+    for (int rank = 1; rank <= 3; rank++)
+        cx_watch_ready(w, rank, 0);
+    cx_watch_counts n = cx_watch_count(w);
+    assert_true(n.well == 2 && n.learners == 1 && n.learners_gone == 0);
+    teach(w, 1);
+    const cx_job shard = {.kind = CX_JOB_GRADIENT, .episode = 7};
+    const cx_load load = {.gflop = 100, .steps = 100, .piece = 1};
+    for (int i = 0; i < 3; i++) { /* 0.1 s each; episodes of such steps take 10 */
+        assert_true(cx_watch_give(w, 3, &shard, &load, 10 + i));
+        assert_true(cx_watch_answered(w, 3, &shard, NULL, 10.1 + i));
+    }
+    give(w, 1, 7, &small, 20);
+    assert_true(cx_watch_give(w, 3, &shard, &load, 20));
+    assert_true(cx_watch_expected(w, 3) < 0.2 && cx_watch_expected(w, 1) > 5);
+    answer(w, 1, 7, 29); /* not the shard of that number */
+    assert_int_equal(cx_watch_held(w, 3), 1);
+    assert_true(cx_watch_check(w, 31, collect, &h)); /* after late_seconds */
+    assert_true(h.n == 1 && h.job[0].kind == CX_JOB_GRADIENT && h.job[0].episode == 7);
+    n = cx_watch_count(w);
+    assert_true(n.well == 2 && n.late == 0 && n.learners == 0 && n.learners_gone == 1);
+    assert_true(cx_watch_answered(w, 3, &shard, NULL, 32)); /* late, and counts */
+    cx_watch_heard(w, 3, 32);
+    cx_watch_lost(w, 1, collect, &h);
+    assert_false(cx_watch_hopeless(w, 33));
+    cx_watch_lost(w, 2, collect, &h);
+    n = cx_watch_count(w);
+    assert_true(n.lost == 2 && n.learners == 1 && n.learners_gone == 0);
+    assert_true(cx_watch_hopeless(w, 33));
     cx_watch_destroy(w);
 }
 
@@ -302,6 +342,7 @@ int main(void) {
         cmocka_unit_test(test_lost_worker),
         cmocka_unit_test(test_two_hold_a_job),
         cmocka_unit_test(test_hopeless),
+        cmocka_unit_test(test_learner_ranks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,7 +5,7 @@
 #include "tests/fuzz/messages.h"
 #include <string.h>
 
-enum { MESSAGES = 9 };
+enum { MESSAGES = 9, SEEDS = 12 };
 
 static int busy(void *context, bool *worked, cx_error *err) {
     (void)context;
@@ -37,14 +37,14 @@ static bool run(const uint8_t *data, size_t size) {
 }
 
 typedef struct {
-    cx_slice piece[MESSAGES];
-    unsigned char bytes[MESSAGES][1 << 15];
+    cx_slice piece[SEEDS];
+    unsigned char bytes[SEEDS][1 << 15];
     int n;
 } collection;
 
 static void collect(void *context, const void *data, size_t size) {
     collection *c = context;
-    if (c->n == MESSAGES)
+    if (c->n == SEEDS)
         return;
     fuzz_must(size <= sizeof c->bytes[0]);
     memcpy(c->bytes[c->n], data, size);
@@ -61,6 +61,9 @@ static void seeds(const fuzz_sink *sink) {
     fuzz_seed_pieces(sink, c.piece, 5);
     fuzz_seed_pieces(sink, c.piece, 6);
     fuzz_seed_pieces(sink, (const cx_slice[]){c.piece[0], c.piece[8]}, 2);
+    fuzz_seed_pieces(sink, (const cx_slice[]){c.piece[0], c.piece[1], c.piece[11]}, 3);
+    /* a gradient that nobody asked for */
+    fuzz_seed_pieces(sink, (const cx_slice[]){c.piece[0], c.piece[1], c.piece[9]}, 3);
 }
 
 const fuzz_target fuzz_target_coordinator = {"coordinator", run, seeds};

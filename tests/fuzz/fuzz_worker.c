@@ -76,8 +76,31 @@ static bool run(const uint8_t *data, size_t size) {
     return taken;
 }
 
+/* A shard is of use with the weights that come before it. */
+typedef struct {
+    const fuzz_sink *to;
+    unsigned char weights[1 << 16];
+    size_t size;
+} pairs;
+
+static void pair_up(void *context, const void *data, size_t size) {
+    pairs *p = context;
+    cx_msg_type type = cx_message_type(data, size);
+    if (type == CX_MSG_WEIGHTS) {
+        fuzz_must(size <= sizeof p->weights);
+        memcpy(p->weights, data, size);
+        p->size = size;
+    } else if (type == CX_MSG_GRADIENT) {
+        fuzz_seed_pieces(p->to, (const cx_slice[]){{p->weights, p->size}, {data, size}}, 2);
+    }
+}
+
 static void seeds(const fuzz_sink *sink) {
+    static pairs p;
+    p.to = sink;
+    const fuzz_sink into = {pair_up, &p};
     fuzz_messages(sink, true);
+    fuzz_messages(&into, true);
 }
 
 const fuzz_target fuzz_target_worker = {"worker", run, seeds};

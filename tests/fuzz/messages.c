@@ -14,6 +14,7 @@ static const char text[] =
     "reward: {length_factor: 1, max_extensions: 0, learning_rates: [1e-2]}\n"
     "policy: {hidden: 8, lstm: 8}\n"
     "ppo: {episodes_per_update: 3, buffer_episodes: 3, minibatch_episodes: 2, minibatches: 1}\n"
+    "workers: {split_gflop: 0.0004}\n" /* the second task, instance 1, run by run */
     "tasks:\n"
     "  - {family: nqm, outer_steps: 3, inner_per_outer: 2, dimension: 10}\n"
     "  - {family: nqm, name: other, outer_steps: 2, inner_per_outer: 1, dimension: 12}\n";
@@ -101,6 +102,8 @@ static void from_worker(const fuzz_sink *sink) {
     static cx_msg_hello hello;
     static cx_msg_result result;
     static cx_msg_sweep sweep;
+    static cx_msg_sweep_run run = {.instance = 1,
+                                   .outcome = {.final_loss = 1, .curve = {1, {6}, {1}}}};
     static cx_msg_failed failed = {.code = CX_EDATA, .text = "a fault"};
     static cx_msg_bye bye;
     static cx_msg_evaluated evaluated;
@@ -119,32 +122,77 @@ static void from_worker(const fuzz_sink *sink) {
     give(sink, CX_MSG_EVALUATED, &evaluated, NULL, 0);
     give(sink, CX_MSG_TRIED, &tried, NULL, 0);
     give(sink, CX_MSG_SIGNAL, NULL, NULL, 0);
+    const float numbers[4] = {1, -1, 0.5f, 0};
+    const cx_msg_graded graded = {.n = 4};
+    give(sink, CX_MSG_GRADED, &graded, numbers, sizeof numbers);
     give(sink, CX_MSG_BYE, &bye, NULL, 0);
+    give(sink, CX_MSG_SWEEP_RUN, &run, NULL, 0);
+}
+
+/* A shard of one episode, and the policy's weights for it. */
+static void give_shard(const fuzz_sink *sink, const float *weights, size_t n, cx_shard_kind kind) {
+    cx_heads heads;
+    const cx_config *config = fuzz_run_config(NULL);
+    cx_action_heads(config, &heads);
+    cx_trajectory *t = fuzz_episode(0);
+    bool policy = kind == CX_SHARD_POLICY;
+    const cx_msg_weights with = {
+        .net = policy ? CX_LEARNED_POLICY : CX_LEARNED_VALUE, .serial = 1, .n = n};
+    cx_msg_gradient m = {
+        .serial = 1,
+        .shard = {.kind = kind,
+                  .episodes = 1,
+                  .longest = 2,
+                  .rows = 2,
+                  .inputs = policy ? cx_observation_size(config) : cx_privileged_size(config),
+                  .heads = policy ? heads.n_heads : 0,
+                  .logits = policy ? heads.n_logits : 0,
+                  .share = 0.5,
+                  .clip = 0.2,
+                  .value_coefficient = 0.5}};
+    const float extra[2] = {1, -1};
+    size_t size = cx_shard_bytes(&m.shard);
+    void *data = malloc(size + 1);
+    fuzz_must(size && data);
+    cx_shard_put(&m.shard, data, 0, 0, t, extra);
+    give(sink, CX_MSG_WEIGHTS, &with, weights, n * sizeof *weights);
+    give(sink, CX_MSG_GRADIENT, &m, data, size);
+    free(data);
+    cx_trajectory_destroy(t);
+}
+
+static size_t count_of(cx_net_shape shape) {
+    cx_net *net;
+    fuzz_must(cx_net_create(&shape, &net, NULL) == CX_OK);
+    size_t n = cx_net_count(net);
+    cx_net_destroy(net);
+    return n;
 }
 
 static void to_worker(const fuzz_sink *sink) {
     static cx_msg_episode episode;
     static cx_msg_baseline_job baseline = {.examples = 16};
+    static cx_msg_baseline_job run = {.examples = 16, .apart = 1, .run = {.lr = 0.01}};
     static cx_msg_evaluation evaluation = {.acting = CX_ACT_NEUTRAL, .test_examples = 16};
     static cx_msg_trial trial = {.job = {.length = 1, .rule = "adamw"}};
     static cx_msg_drop drop = {.type = CX_MSG_EPISODE, .number = 3};
     static cx_msg_stop stop;
     const cx_config *config = fuzz_run_config(NULL);
-    cx_net *net;
-    const cx_net_shape shape = cx_policy_shape(config);
-    fuzz_must(cx_net_create(&shape, &net, NULL) == CX_OK);
-    size_t n = cx_net_count(net);
-    cx_net_destroy(net);
-    float *weights = calloc(n, sizeof *weights);
+    size_t n = count_of(cx_policy_shape(config)), m = count_of(cx_value_shape(config));
+    float *weights = calloc(n > m ? n : m, sizeof *weights);
     fuzz_must(weights);
     cx_task_sample(config, 0, &episode.spec);
-    evaluation.spec = trial.job.spec = baseline.spec = episode.spec;
+    evaluation.spec = trial.job.spec = baseline.spec = run.spec = episode.spec;
     trial.job.hyper.value[CX_HYPER_LR] = 0.01;
     episode.n_weights = n;
     give(sink, CX_MSG_BASELINE, &baseline, NULL, 0);
+    give(sink, CX_MSG_BASELINE, &run, NULL, 0);
     give(sink, CX_MSG_EPISODE, &episode, weights, n * sizeof *weights);
     give(sink, CX_MSG_EVALUATION, &evaluation, NULL, 0);
     give(sink, CX_MSG_TRIAL, &trial, NULL, 0);
+    give_shard(sink, weights, n, CX_SHARD_POLICY);
+    give_shard(sink, weights, m, CX_SHARD_VALUE);
+    give_shard(sink, weights, m, CX_SHARD_OUTPUTS);
     give(sink, CX_MSG_DROP, &drop, NULL, 0);
     give(sink, CX_MSG_STOP, &stop, NULL, 0);
     free(weights);

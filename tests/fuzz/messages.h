@@ -12,7 +12,8 @@ const cx_config *fuzz_run_config(const char **yaml);
 cx_trajectory *fuzz_episode(uint64_t number);
 /* Puts magic (its last byte only), version, length and hash of a message right. */
 void fuzz_mend_message(void *message, size_t size);
-/* One sound message of each type that workers (or the coordinator) receive, for episode 0. */
+/* One sound message of each type that workers (or the coordinator) receive, for episode 0, and
+ * of one run of the next instance's sweep. */
 void fuzz_messages(const fuzz_sink *sink, bool to_worker);
 
 /* A transport that has `n` messages for its owner, all from `from`, and swallows what is

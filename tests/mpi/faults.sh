@@ -7,7 +7,6 @@ RANDOM=$((seed % 32768))
 # 0.00 to 0.99
 fraction() { printf '0.%02d' $((RANDOM % 100)); }
 below() { echo $((RANDOM % $1)); }
-lines() { wc -l 2>/dev/null <"$1" || echo 0; }
 now() { date +%s.%N; }
 since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.2f", b - a }'; }
 alive() { kill -0 "$1" 2>/dev/null; }
@@ -180,10 +179,8 @@ restart_fault() { # RANK...
 kill_coordinator() { restart_fault 0; }
 kill_workers() { restart_fault 1 2; }
 
-kill_everything() { # as a power cut does
-    kill -KILL "$pid" 2>/dev/null # the launcher first, or it would start again
-    pkill -KILL -f -- "--out $dir( |\$)"
-    wait "$pid" 2>/dev/null
+kill_everything() {
+    kill_run "$dir" "$pid"
     snapshot
 }
 resume() {

@@ -68,9 +68,9 @@ for f in "$work"/all/checkpoints/*/learner; do truncate -s 100 "$f"; done
 expect 2 "no checkpoint is whole" "$cox" train "$tiny" --out "$work/all" --resume -j 1 --set updates=2
 [ "$(wc -l <"$work/all/metrics.jsonl")" = 2 ] || fail "a refused resume cut the metrics"
 # an evaluation that cannot begin ends at once, on any number of ranks
-expect 2 "tasks" timeout 30 "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/e" --rewards --tasks x -j 3
-expect 1 "not a folder" timeout 30 "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/short" --rewards --tasks 4 -j 3
-expect 1 "not a folder" timeout 30 "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/short" -j 3
+expect 2 "tasks" timeout 120 "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/e" --rewards --tasks x -j 3
+expect 1 "not a folder" timeout 120 "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/short" --rewards --tasks 4 -j 3
+expect 1 "not a folder" timeout 120 "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/short" -j 3
 expect 2 "folder of a training" "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/run" -j 1
 expect 2 "either --policy" "$cox" eval "$tiny" --out "$work/e" -j 1
 expect 2 "either --policy" "$cox" eval "$tiny" --out "$work/e" -j 1 --policy "$work/run/policy.safetensors" --contestant adamw:0.1
@@ -84,12 +84,12 @@ expect 2 "learning_rates" "$cox" eval "$tiny" --out "$work/e" -j 1 --contestant 
 [ -e "$work/e" ] && fail "a refused evaluation left a folder behind"
 # a worker that cannot start is told of, instead of waited for
 sed "s|$work/data|$work/nodata|" "$work/i.yaml" >"$work/j.yaml"
-expect 2 "nodata" timeout 60 mpirun --mca plm isolated --oversubscribe -n 2 "$cox" train "$work/j.yaml" --out "$work/w"
+expect 2 "nodata" timeout 120 mpirun --mca plm isolated --oversubscribe -n 2 "$cox" train "$work/j.yaml" --out "$work/w"
 [ "$before" = "$(sum)" ] || fail "a refused command changed the run's folder"
 # a second run on a folder that is in use
-"$cox" train "$tiny" --out "$work/busy" -j 1 --set updates=10000 >/dev/null 2>&1 </dev/null &
+"$cox" train "$tiny" --out "$work/busy" -j 1 --set updates=1000000 >/dev/null 2>&1 </dev/null &
 pid=$!
-while [ ! -s "$work/busy/metrics.jsonl" ] && kill -0 $pid 2>/dev/null; do sleep 0.05; done
+line_comes "$work/busy/metrics.jsonl" $pid
 expect 2 "$pid" "$cox" train "$tiny" --out "$work/busy" --resume -j 1 --set updates=10000
 kill -TERM $pid
 wait $pid

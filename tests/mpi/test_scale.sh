@@ -14,9 +14,10 @@ cmp -s "$work/a" "$work/b" || fail "another result the second time: $(cat "$work
 python3 - "$work/a" <<'P' || fail "$(cat "$work/a")"
 import json, sys
 r = json.load(open(sys.argv[1]))
-assert r["workers"] == 15 and r["episodes"] == 40 * 32 and r["sweeps"] == 320, "another number of jobs"
+assert r["workers"] == 15 and r["episodes"] == 40 * 32, "another number of jobs"
+assert 320 * 7 <= r["sweep_runs"] <= 320 * 7.5, "a sweep is a run for each of seven learning rates, seldom more"
 assert r["max_staleness"] <= 3
-assert 0.65 < r["total_busy"] <= 1.0001, "workers idle"  # beginning and end of a short run included: 0.71
+assert 0.95 < r["total_busy"] <= 1.0001, "workers idle"  # beginning and end of a short run included: 0.99
 assert 0 < r["learner"] < 0.5 and 0 < r["messages"] < 0.05
 P
 # a learner that is a hundred times slower holds all up: the model is not blind

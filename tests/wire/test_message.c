@@ -22,6 +22,9 @@ static packed sample(cx_msg_type type) {
         cx_msg_failed failed;
         cx_msg_evaluation evaluation;
         cx_msg_trial trial;
+        cx_msg_weights weights;
+        cx_msg_gradient gradient;
+        cx_msg_graded graded;
         unsigned char bytes[65536];
     } body;
     float weights[5] = {1, 2, 3, 4, 5};
@@ -36,20 +39,34 @@ static packed sample(cx_msg_type type) {
         body.episode.episode = 12;
         body.episode.n_weights = 5;
         body.episode.baseline.n_points = 3;
-        extra = sizeof weights;
+        extra = 5 * sizeof(float);
     }
     if (type == CX_MSG_DROP)
         body.drop.type = CX_MSG_BASELINE;
     if (type == CX_MSG_EVALUATION) {
         body.evaluation.acting = CX_ACT_REPLAY;
         body.evaluation.n_weights = 5;
-        extra = sizeof weights;
+        extra = 5 * sizeof(float);
     }
     if (type == CX_MSG_TRIAL) {
         memcpy(body.trial.job.rule, "adamw", 6);
         body.trial.job.length = 0.5;
         body.trial.n_weights = 5;
-        extra = sizeof weights;
+        extra = 5 * sizeof(float);
+    }
+    if (type == CX_MSG_WEIGHTS) {
+        body.weights.net = CX_LEARNED_VALUE;
+        body.weights.n = 5;
+        extra = 5 * sizeof(float);
+    }
+    if (type == CX_MSG_GRADIENT) { /* steps, 2 rows of 1 input, 2 targets */
+        body.gradient.shard =
+            (cx_shard){.kind = CX_SHARD_VALUE, .episodes = 1, .longest = 2, .rows = 2, .inputs = 1};
+        extra = 5 * sizeof(float);
+    }
+    if (type == CX_MSG_GRADED) {
+        body.graded.n = 5;
+        extra = 5 * sizeof(float);
     }
     if (type == CX_MSG_PIECE) {
         body.piece.bytes = 7;
@@ -175,6 +192,34 @@ static void test_inconsistent_messages_are_not_packed(void **state) {
     static cx_msg_trial trial; /* of no rule and no length */
     assert_int_equal(
         cx_message_pack(CX_MSG_TRIAL, &trial, sizeof trial, NULL, 0, &data, &size, &err),
+        CX_ESTATE);
+    cx_msg_sweep_run run = {.outcome.curve.n = CX_BASELINE_POINTS_MAX + 1};
+    assert_int_equal(
+        cx_message_pack(CX_MSG_SWEEP_RUN, &run, sizeof run, NULL, 0, &data, &size, &err),
+        CX_ESTATE);
+    run = (cx_msg_sweep_run){.run = CX_SWEEP_RUNS_MAX};
+    assert_int_equal(
+        cx_message_pack(CX_MSG_SWEEP_RUN, &run, sizeof run, NULL, 0, &data, &size, &err),
+        CX_ESTATE);
+    cx_msg_baseline_job job = {.apart = 1, .run.continues = CX_SWEEP_RUNS_MAX};
+    assert_int_equal(
+        cx_message_pack(CX_MSG_BASELINE, &job, sizeof job, NULL, 0, &data, &size, &err), CX_ESTATE);
+    const float numbers[4] = {0};
+    cx_msg_weights weights = {.net = CX_LEARNED_NETS, .n = 4};
+    assert_int_equal(cx_message_pack(CX_MSG_WEIGHTS, &weights, sizeof weights, numbers,
+                                     sizeof numbers, &data, &size, &err),
+                     CX_ESTATE);
+    cx_msg_gradient gradient = {.shard = {.kind = CX_SHARD_VALUE, .episodes = 1, .inputs = 1}};
+    for (int rows = 0; rows < 3; rows++) { /* 1: as many bytes as there are */
+        gradient.shard.longest = gradient.shard.rows = rows;
+        int rc = cx_message_pack(CX_MSG_GRADIENT, &gradient, sizeof gradient, numbers,
+                                 3 * sizeof numbers[0], &data, &size, &err);
+        assert_int_equal(rc, rows == 1 ? CX_OK : CX_ESTATE);
+        free(data);
+    }
+    cx_msg_graded graded = {.n = 0};
+    assert_int_equal(
+        cx_message_pack(CX_MSG_GRADED, &graded, sizeof graded, NULL, 0, &data, &size, &err),
         CX_ESTATE);
     cx_msg_sweep sweep = {.instance = 1};
     sweep.baseline.n_points = CX_BASELINE_POINTS_MAX + 1;
