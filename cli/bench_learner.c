@@ -8,6 +8,7 @@
 #include "wire/message.h"
 #include "workers/shards.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,17 +107,25 @@ static int learn_once(learner_bench *b, learner_times *t, cx_error *err) {
 
 static void learner_row(const learner_bench *b, const learner_times *times, int n, cx_table *t) {
     const cx_config *c = b->config;
-    double whole[UPDATES_MAX], part[3] = {0}, longest = 0;
+    double whole[UPDATES_MAX], step[UPDATES_MAX], part[3] = {0}, longest = 0;
+    char heads[128] = "";
     for (int i = 0; i < n; i++) {
         whole[i] = times[i].whole;
+        step[i] = times[i].policy / c->ppo.minibatches;
         part[0] += times[i].values / times[i].whole / n;
         part[1] += times[i].policy / times[i].whole / n;
         part[2] += times[i].value / times[i].whole / n;
         longest = times[i].longest_slice > longest ? times[i].longest_slice : longest;
     }
+    for (int h = 0; h < b->heads.n_heads; h++)
+        (void)snprintf(heads + strlen(heads), sizeof heads - strlen(heads), "%s%d", h ? "," : "",
+                       b->heads.size[h]);
     double s = cx_bench_median(whole, n);
     cx_table_number(t, c->policy.hidden);
     cx_table_number(t, c->policy.lstm);
+    cx_table_number(t, cx_observation_size(c));
+    cx_table_number(t, cx_privileged_size(c));
+    cx_table_text(t, heads);
     cx_table_number(t, c->ppo.episodes_per_update);
     cx_table_number(t, b->outer_steps);
     cx_table_number(t, c->ppo.minibatches);
@@ -126,6 +135,7 @@ static void learner_row(const learner_bench *b, const learner_times *times, int 
     cx_table_number(t, longest);
     for (int i = 0; i < 3; i++)
         cx_table_number(t, part[i]);
+    cx_table_number(t, cx_bench_median(step, n));
 }
 
 static int bench_learner(int which, int updates, cx_table *t, cx_error *err) {
@@ -154,6 +164,9 @@ static int bench_updates(const cx_bench_options *o, cx_error *err) {
         return cx_fail(err, CX_ENOMEM, "no memory for a table");
     cx_table_column(t, "hidden", CX_COLUMN_FIXED, 0);
     cx_table_column(t, "lstm", CX_COLUMN_FIXED, 0);
+    cx_table_column(t, "inputs", CX_COLUMN_FIXED, 0);
+    cx_table_column(t, "privileged", CX_COLUMN_FIXED, 0);
+    cx_table_column(t, "heads", CX_COLUMN_TEXT, 0);
     cx_table_column(t, "episodes", CX_COLUMN_FIXED, 0);
     cx_table_column(t, "outer_steps", CX_COLUMN_FIXED, 0);
     cx_table_column(t, "gradient_steps", CX_COLUMN_FIXED, 0);
@@ -164,9 +177,12 @@ static int bench_updates(const cx_bench_options *o, cx_error *err) {
     cx_table_column(t, "values", CX_COLUMN_SHARE, 1);
     cx_table_column(t, "policy", CX_COLUMN_SHARE, 1);
     cx_table_column(t, "value", CX_COLUMN_SHARE, 1);
+    cx_table_column(t, "policy_step_s", CX_COLUMN_SIGNIFICANT, 4);
     cx_table_note(t,
                   "longest_slice_s: how long the coordinator may leave a message waiting. Shares: "
-                  "values of all episodes; gradient steps of the policy, of the value function");
+                  "values of all episodes; gradient steps of the policy, of the value function. "
+                  "policy_step_s: a gradient step of the policy alone (inputs, heads): forward, "
+                  "loss, backward, clipping, Adam");
     int rc = CX_OK;
     int updates = o->steps <= 0 ? 3 : o->steps > UPDATES_MAX ? UPDATES_MAX : (int)o->steps;
     for (int i = 0; !rc && i < N_LEARNERS; i++)
