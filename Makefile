@@ -65,6 +65,8 @@ KERNELS := $(NN_KERNELS) src/data/image_kernels.c src/optim/kernels.c src/policy
 LIB_SRC := $(filter-out $(MPI_SRC) $(KERNELS),$(sort $(wildcard src/*/*.c)))
 RUN_SRC := $(sort $(wildcard workers/*.c coordinator/*.c))
 CLI_SRC := $(sort $(wildcard cli/*.c))
+# of cli/, what tests and fuzzers are linked with
+LAUNCH_SRC := cli/nodes.c cli/launch_news.c
 DBL_SRC := $(sort $(wildcard src/base/*.c)) $(NN_ONCE)
 
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/o/%.o) $(LEVELS:%=$(BUILD)/o/kernels-%.o)
@@ -77,7 +79,7 @@ DBL_OBJ := $(DBL_SRC:%.c=$(BUILD)/double/%.o) $(TEST_LEVELS:%=$(BUILD)/double/ke
 
 # tests/fuzz: one fuzz_NAME.c per parser, and what they share; engine.c is libFuzzer's side
 FUZZ_SRC := $(filter-out tests/fuzz/test_% tests/fuzz/engine.c,$(sort $(wildcard tests/fuzz/*.c))) \
-            cli/nodes.c cli/launch_news.c
+            $(LAUNCH_SRC)
 FUZZ     ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 60
 FUZZ_CC  ?= clang
@@ -146,6 +148,7 @@ $(BUILD)/tests/%: tests/%.c | $(BUILD)/libsan.so
 	@echo "  TEST  $<"
 	@$(CC) $(COMMON) $(SAN) $(MARCH) $(call with_levels,$(TEST_LEVELS)) $< $(filter %.o,$^) -o $@ -L$(BUILD) -lsan -Wl,-rpath,'$$ORIGIN/../..' $(LIBS) -lcmocka
 $(BUILD)/tests/fuzz/test_corpus: $(FUZZ_SRC:%.c=$(BUILD)/san/%.o)
+$(BUILD)/tests/cli/test_nodes $(BUILD)/tests/cli/test_launch_news: $(LAUNCH_SRC:%.c=$(BUILD)/san/%.o)
 $(DBL_TESTS): $(BUILD)/tests/%: tests/%.c | $(BUILD)/libdouble.so
 	@mkdir -p $(@D)
 	@echo "  TEST  $<"
@@ -180,8 +183,8 @@ bench: all
 
 # docs/scaling.md. The simulation is the coordinator, the workers' message side and the MPI
 # transport, compiled against SimGrid's MPI where they call it, and models of the rest
-SCALE_OBJ := $(patsubst %,$(BUILD)/o/%.o,$(addprefix coordinator/,coordinator assign crew watch dispatch queue \
-             checkpoint run_dir progress) workers/worker bench/scale/model_worker bench/scale/model_learner bench/scale/times_read)
+SCALE_OBJ := $(patsubst %,$(BUILD)/o/%.o,$(addprefix coordinator/,coordinator learn assign crew watch dispatch queue \
+             checkpoint run_dir progress) workers/worker bench/scale/model_worker bench/scale/model_learner bench/scale/model_shards bench/scale/times_read)
 SMPI_OBJ  := $(patsubst %,$(BUILD)/smpi/%.o,src/wire/mpi src/base/clock bench/scale/sim)
 $(BUILD)/smpi/%.o: %.c Makefile
 	@mkdir -p $(@D)

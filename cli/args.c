@@ -76,6 +76,8 @@ int cx_args_parse(const cx_syntax *s, int argc, char **argv, cx_args *args, bool
                 return cx_fail(err, CX_EUSAGE, "%s wants a value: %s", a, o->value);
             value = argv[++i];
         }
+        if (o->value && !value[0])
+            return cx_fail(err, CX_EUSAGE, "%s %s: the value is empty", o->name, o->value);
         if (args->n_given == CX_ARGS_MAX)
             return cx_fail(err, CX_EUSAGE, "more than %d options", CX_ARGS_MAX);
         args->given[args->n_given].option = o;

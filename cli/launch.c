@@ -27,7 +27,12 @@ static const double leave_seconds = 5, lost_seconds = 1, die_seconds = 5;
 static const double start_seconds = 90, start_seconds_each = 0.1;
 
 /* All that a signal handler may touch. */
-static volatile sig_atomic_t stop_signals, term_signals;
+static volatile sig_atomic_t stop_signals, term_signals, pause_signals;
+
+static void on_pause(int number) {
+    (void)number;
+    pause_signals = 1;
+}
 
 static void on_signal(int number) {
     stop_signals = stop_signals + 1;
@@ -84,6 +89,17 @@ int cx_launch_default_ranks(void) {
     if (n < 1)
         n = (int)sysconf(_SC_NPROCESSORS_ONLN);
     return n < 1 ? 1 : n;
+}
+
+int cx_launch_room(long long ranks, cx_error *err) {
+    long cores = sysconf(_SC_NPROCESSORS_ONLN), each = 16, least = 64;
+    long most = cores * each > least ? cores * each : least;
+    if (cx_nodes_tasks() == 0 && !cx_launch_is_rank() && ranks > most)
+        return cx_fail(err, CX_EUSAGE,
+                       "-j %lld: this machine has %ld cores, on which no more than %ld ranks are "
+                       "started; one or two for each core are right",
+                       ranks, cores, most);
+    return CX_OK;
 }
 
 bool cx_launch_terminal(void) {
@@ -193,6 +209,7 @@ static int mpirun_words(const cx_launch_plan *plan, start_words *w, char **list)
     char *const head[] = {"mpirun",    "-n",    w->count,
                           "--bind-to", "none",  "--map-by",
                           "slot",      "--mca", "orte_enable_recovery",
+                          "1",         "--mca", "orte_forward_job_control",
                           "1"};
     for (size_t i = 0; i < sizeof head / sizeof head[0]; i++)
         list[n++] = head[i];
@@ -259,6 +276,7 @@ static void become_launcher(const cx_launch_plan *plan, const cx_nodes *nodes, b
     (void)setpgid(0, 0);
     /* until mpirun listens, the signal that it is to pass on must not end it */
     (void)signal(SIGUSR1, SIG_IGN);
+    (void)signal(SIGTSTP, SIG_DFL);
     if (prctl(PR_SET_PDEATHSIG, SIGUSR1) != 0 || getppid() != launcher)
         _exit(126);
     int n = plan->srun ? srun_words(plan, &words, list) : mpirun_words(plan, &words, list);
@@ -344,6 +362,15 @@ static void end_orphans(void) {
     }
 }
 
+/* Ctrl-Z: the ranks stop with their launcher, until it is continued. */
+static void pause_ranks(pid_t child) {
+    (void)kill(child, SIGTSTP); /* mpirun stops the ranks of all nodes, and goes on itself */
+    cx_clock_sleep(0.1);
+    pause_signals = 0;
+    (void)raise(SIGSTOP);
+    (void)kill(child, SIGCONT);
+}
+
 /* Waits for mpirun or srun and passes stop signals on as SIGUSR1, which both forward to
  * the ranks: again every second, as the first may come before there are ranks. After the
  * third from the user, mpirun itself is told to end. */
@@ -352,6 +379,8 @@ static int wait_for(const cx_launch_plan *plan, pid_t child, const char *report,
     double last = 0, looked = 0;
     ending e = {.report = report, .began = cx_clock_now()};
     while (waitpid(child, &status, WNOHANG) == 0) {
+        if (pause_signals && !plan->srun)
+            pause_ranks(child);
         double now = cx_clock_now();
         if (stop_signals > 0 && (stop_signals > passed || now - last > 1)) {
             passed = stop_signals;
@@ -482,6 +511,8 @@ int cx_launch(const cx_launch_plan *plan) {
         return 1;
     launches l = {.plan = plan, .report = report};
     cx_launch_catch_signals();
+    if (!plan->srun)
+        (void)signal(SIGTSTP, on_pause);
     /* ranks of this machine that outlive mpirun become our children, to be ended */
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     cx_nodes_find(&l.nodes);

@@ -11,6 +11,8 @@
 bool cx_launch_is_rank(void);
 /* -j N, else Slurm's tasks, else the cores. */
 int cx_launch_default_ranks(void);
+/* CX_EUSAGE where so many ranks on this machine alone would only bring it to a standstill. */
+int cx_launch_room(long long ranks, cx_error *err);
 /* "mpirun" or "srun"; inside a Slurm job either starts ranks on all its nodes. NULL: mpirun.
  * CX_EUSAGE for others, and for srun outside of a job. */
 int cx_launch_by(const char *name, bool *srun, cx_error *err);

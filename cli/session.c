@@ -173,6 +173,8 @@ int cx_session_main(const cx_session_plan *plan, int argc, char **argv) {
     if (!rc && !done)
         rc = cx_args_int(&args, "-j", 1, 1000000, cx_launch_default_ranks(), &ranks, &err);
     if (!rc && !done)
+        rc = cx_launch_room(ranks, &err);
+    if (!rc && !done)
         rc = take_time_left(&args, &err);
     if (!rc && !done)
         rc = load(s, plan, &args, &err);

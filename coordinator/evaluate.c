@@ -125,26 +125,43 @@ static int plan(cx_evaluation_state *s, cx_error *err) {
     return s->rc;
 }
 
+/* One that was done again may have come by then. */
+static void pass_over_known(cx_evaluation_state *s) {
+    while (s->next < s->n_queue && cx_records_find(s->own, s->queue[s->next].key, NULL))
+        s->cost_left -= s->queue[s->next++].cost;
+}
+
 /* --- the work --- */
 
 static bool done(void *context) {
     return ((cx_evaluation_state *)context)->whole;
 }
 
-static int send_next(void *context, int rank, bool *sent, cx_farm_job *job, cx_error *err) {
+static int next_trial(void *context, bool *ready, cx_farm_job *job, cx_error *err) {
     cx_evaluation_state *s = context;
-    *sent = false;
+    pass_over_known(s);
     if (s->next == s->n_queue && s->changed) {
         int rc = plan(s, err);
         if (rc)
             return rc;
     }
-    if (s->next == s->n_queue)
+    *ready = s->next < s->n_queue;
+    if (!*ready)
         return CX_OK;
     const wanted *w = &s->queue[s->next++];
+    s->flight[s->n_flight++] = (flying){w->key, w->cost};
+    *job = (cx_farm_job){w->key, cx_crew_load(&w->job.spec, s->e->config)};
+    job->load.gflop = w->cost;
+    job->load.steps = fmax(job->load.steps * w->job.length, 1);
+    return CX_OK;
+}
+
+static int send_trial(void *context, int rank, uint64_t number, cx_error *err) {
+    cx_evaluation_state *s = context;
+    const wanted *w = &s->queue[s->next - 1];
     cx_msg_trial m;
     memset(&m, 0, sizeof m);
-    m.key = w->key;
+    m.key = number;
     m.job = w->job;
     if (w->replay)
         m.replay = *w->replay;
@@ -152,11 +169,6 @@ static int send_next(void *context, int rank, bool *sent, cx_farm_job *job, cx_e
     if (weights)
         m.n_weights = s->e->policy_count;
     s->has_policy[rank] |= weights;
-    s->flight[s->n_flight++] = (flying){w->key, w->cost};
-    *sent = true;
-    *job = (cx_farm_job){w->key, cx_crew_load(&w->job.spec, s->e->config)};
-    job->load.gflop = w->cost;
-    job->load.steps = fmax(job->load.steps * w->job.length, 1);
     return cx_message_send(s->e->farm.transport, rank, CX_MSG_TRIAL, &m, sizeof m,
                            weights ? s->e->policy : NULL, (size_t)m.n_weights * sizeof(float), err);
 }
@@ -218,6 +230,7 @@ static int take(void *context, int rank, cx_msg_type type, const void *body, cx_
     s->summary.done++;
     s->changed = true;
     int rc = keep(s, r, err);
+    pass_over_known(s);
     if (!rc && s->next == s->n_queue)
         rc = plan(s, err);
     int complete = complete_tasks(s->suite);
@@ -331,7 +344,7 @@ int cx_evaluate(const cx_evaluation *e, cx_evaluation_state **out, cx_error *err
         return cx_fail(err, CX_ENOMEM, "no memory for an evaluation");
     s->e = e;
     s->lock = -1;
-    const cx_farm_work work = {s, done, send_next, number_of, take, again, tick};
+    const cx_farm_work work = {s, done, next_trial, send_trial, number_of, take, again, tick};
     int rc = prepare(s, err);
     if (!rc)
         rc = cx_farm_run(s->farm, &work, err);

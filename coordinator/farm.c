@@ -8,23 +8,55 @@
 /* patience with workers at the end, and where somebody waits for us to stop */
 static const double end_seconds = 30, stop_seconds = 5, ask_seconds = 0.1;
 
+/* A job that was handed out again. */
+typedef struct {
+    uint64_t number;
+    int tries;
+} repeated;
+
 struct cx_farm {
     cx_farm_options o;
     cx_farm_work work;
     cx_crew *crew;
+    repeated *again; /* those that nobody has answered yet: few */
+    int n_again, room;
+    int rc; /* of `again`, which cannot return one */
     double asked;
     bool told; /* by a worker, that a signal asked for a stop */
     bool stopping;
 };
 
-static cx_job job_of(uint64_t number) {
-    return (cx_job){.kind = CX_JOB_EPISODE, .episode = number};
+static repeated *find_repeated(const cx_farm *f, uint64_t number) {
+    for (int i = 0; i < f->n_again; i++)
+        if (f->again[i].number == number)
+            return &f->again[i];
+    return NULL;
+}
+
+static cx_job job_of(const cx_farm *f, uint64_t number) {
+    const repeated *r = find_repeated(f, number);
+    return (cx_job){.kind = CX_JOB_EPISODE, .episode = number, .tries = r ? r->tries : 0};
 }
 
 static void again(void *context, const cx_job *job) {
     cx_farm *f = context;
-    if (f->work.again)
-        f->work.again(f->work.context, job->episode);
+    repeated *r = find_repeated(f, job->episode);
+    if (!f->work.again)
+        return;
+    if (!r && f->n_again == f->room) {
+        int room = f->room ? 2 * f->room : 16;
+        repeated *more = realloc(f->again, (size_t)room * sizeof *more);
+        if (!more) {
+            f->rc = CX_ENOMEM;
+            return;
+        }
+        f->again = more;
+        f->room = room;
+    }
+    if (!r)
+        *(r = &f->again[f->n_again++]) = (repeated){job->episode, 0};
+    r->tries++;
+    f->work.again(f->work.context, job->episode);
 }
 
 int cx_farm_create(const cx_farm_options *options, cx_farm **out, cx_error *err) {
@@ -52,6 +84,30 @@ int cx_farm_create(const cx_farm_options *options, cx_farm **out, cx_error *err)
     return rc;
 }
 
+/* The job that an answer is for, as DROP names it. */
+static cx_msg_type asked_by(cx_msg_type answer) {
+    return answer == CX_MSG_TRIED       ? CX_MSG_TRIAL
+           : answer == CX_MSG_EVALUATED ? CX_MSG_EVALUATION
+                                        : CX_MSG_BASELINE;
+}
+
+/* Nobody needs to go on with a job that somebody else has done. */
+static int drop_elsewhere(cx_farm *f, cx_msg_type type, const cx_job *job, cx_error *err) {
+    repeated *r = find_repeated(f, job->episode);
+    if (!r)
+        return CX_OK;
+    *r = f->again[--f->n_again];
+    cx_msg_drop m;
+    memset(&m, 0, sizeof m);
+    m.type = type;
+    m.number = job->episode;
+    int rc = CX_OK;
+    for (int rank = 1; rank <= f->crew->n && !rc; rank++)
+        if (cx_watch_drop(f->crew->watch, rank, job, f->crew->time))
+            rc = cx_message_send(f->o.transport, rank, CX_MSG_DROP, &m, sizeof m, NULL, 0, err);
+    return rc;
+}
+
 static int on_answer(cx_farm *f, int rank, cx_msg_type type, const void *body, cx_error *err) {
     uint64_t number;
     if (!f->work.number)
@@ -59,10 +115,11 @@ static int on_answer(cx_farm *f, int rank, cx_msg_type type, const void *body, c
     int rc = f->work.number(f->work.context, type, body, &number, err);
     if (rc)
         return cx_fail_in(err, "a message of rank %d", rank);
-    cx_job job = job_of(number);
+    cx_job job = job_of(f, number);
     if (!cx_watch_answered(f->crew->watch, rank, &job, NULL, f->crew->time))
         return CX_OK; /* of one that was given up */
-    return f->work.take(f->work.context, rank, type, body, err);
+    rc = drop_elsewhere(f, asked_by(type), &job, err);
+    return rc ? rc : f->work.take(f->work.context, rank, type, body, err);
 }
 
 static int handle(cx_farm *f, int from, const void *data, size_t size, cx_error *err) {
@@ -103,16 +160,20 @@ static int send_jobs(cx_farm *f, bool *did, cx_error *err) {
     cx_watch *watch = f->crew->watch;
     for (int depth = 0; depth < CX_FARM_QUEUED; depth++)
         for (int rank = 1; rank <= f->crew->n; rank++) {
-            bool sent = false;
+            bool ready = false;
             cx_farm_job next;
             if (!cx_watch_may_take(watch, rank, depth, f->crew->time))
                 continue;
-            int rc = f->work.send(f->work.context, rank, &sent, &next, err);
-            if (rc || !sent)
+            int rc = f->work.next(f->work.context, &ready, &next, err);
+            if (rc || !ready)
                 return rc;
-            cx_job job = job_of(next.number);
-            (void)cx_watch_give(watch, rank, &job, &next.load, f->crew->time);
+            cx_job job = job_of(f, next.number);
             *did = true;
+            /* else it was late with it, and goes on with it */
+            if (cx_watch_give(watch, rank, &job, &next.load, f->crew->time))
+                rc = f->work.send(f->work.context, rank, next.number, err);
+            if (rc)
+                return rc;
         }
     return CX_OK;
 }
@@ -147,6 +208,9 @@ int cx_farm_run(cx_farm *f, const cx_farm_work *work, cx_error *err) {
         int rc = receive_all(f, &did, err);
         if (!rc)
             rc = cx_crew_look_after(f->crew, err);
+        if (!rc && f->rc)
+            rc = cx_fail(err, (cx_code)f->rc, "no memory for %d jobs that are done again",
+                         2 * f->room);
         if (!rc && !work->done(work->context))
             rc = send_jobs(f, &did, err);
         if (!rc && cx_crew_hopeless(f->crew))
@@ -185,5 +249,6 @@ void cx_farm_destroy(cx_farm *f) {
         return;
     stop_workers(f);
     cx_crew_destroy(f->crew);
+    free(f->again);
     free(f);
 }

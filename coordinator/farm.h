@@ -32,14 +32,17 @@ typedef struct {
 typedef struct {
     void *context;
     bool (*done)(void *context);
-    /* Sends the next job to a worker, if one is ready: *sent, and which. */
-    int (*send)(void *context, int rank, bool *sent, cx_farm_job *job, cx_error *err);
+    /* Takes the next job off the caller's list, if one is ready: *ready, and which. */
+    int (*next)(void *context, bool *ready, cx_farm_job *job, cx_error *err);
+    /* Sends that job, the one that `next` gave last, to a worker. */
+    int (*send)(void *context, int rank, uint64_t number, cx_error *err);
     /* The number of the job that a message of that type answers. CX_EFORMAT: it does not. */
     int (*number)(void *context, cx_msg_type type, const void *body, uint64_t *number,
                   cx_error *err);
-    /* A worker's answer to a job. One that was done again may be answered twice. */
+    /* A worker's answer to a job. Where it was done again, others are told to leave it; one
+     * that was done by then is answered twice. */
     int (*take)(void *context, int rank, cx_msg_type type, const void *body, cx_error *err);
-    /* A job that was sent may not be answered: `send` is to send it once more. */
+    /* A job that was sent may not be answered: `next` is to give it once more. */
     void (*again)(void *context, uint64_t number);
     void (*tick)(void *context); /* called often; may be NULL */
 } cx_farm_work;

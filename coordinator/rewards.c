@@ -62,8 +62,10 @@ static cx_open_loop make_replay(const stage *s, int i, cx_chooser by) {
     return r;
 }
 
-static int send_job(stage *s, int rank, int number, cx_error *err) {
+static int send_job(void *context, int rank, uint64_t job, cx_error *err) {
+    stage *s = context;
     const cx_rewards_options *e = s->e;
+    int number = (int)(job - s->base);
     int i = number % e->n_tasks;
     if (s->baselines) {
         cx_msg_baseline_job m;
@@ -78,7 +80,7 @@ static int send_job(stage *s, int rank, int number, cx_error *err) {
     cx_chooser by = (cx_chooser)(s->first + number / e->n_tasks);
     cx_msg_evaluation m;
     memset(&m, 0, sizeof m);
-    m.number = s->base + (uint64_t)number;
+    m.number = job;
     m.instance = e->first_instance + (uint64_t)i;
     m.episode = m.instance; /* start noise and sampling: the same for all contestants */
     m.spec = s->tasks[i].spec;
@@ -154,17 +156,18 @@ static void again(void *context, uint64_t number) {
         s->redo[s->n_redo++] = (int)(number - s->base);
 }
 
-static int send_next(void *context, int rank, bool *sent, cx_farm_job *job, cx_error *err) {
+static int next_job(void *context, bool *ready, cx_farm_job *job, cx_error *err) {
+    (void)err;
     stage *s = context;
     while (s->n_redo > 0 && s->answered[s->redo[s->n_redo - 1]])
         s->n_redo--;
-    *sent = s->n_redo > 0 || s->sent < s->total;
-    if (!*sent)
+    *ready = s->n_redo > 0 || s->sent < s->total;
+    if (!*ready)
         return CX_OK;
     int number = s->n_redo > 0 ? s->redo[--s->n_redo] : s->sent++;
     job->number = s->base + (uint64_t)number;
     job->load = cx_crew_load(&s->tasks[number % s->e->n_tasks].spec, s->e->config);
-    return send_job(s, rank, number, err);
+    return CX_OK;
 }
 
 static bool all_done(void *context) {
@@ -191,7 +194,7 @@ static int run_stage(stage *s, const char *name, cx_error *err) {
     s->base = next_base;
     s->n_redo = 0;
     memset(s->answered, 0, (size_t)s->total * sizeof *s->answered);
-    const cx_farm_work work = {s, all_done, send_next, number_of, take, again, tick};
+    const cx_farm_work work = {s, all_done, next_job, send_job, number_of, take, again, tick};
     int rc = cx_farm_run(s->farm, &work, err);
     return rc == CX_ESTOPPED ? cx_fail(err, CX_ESTOPPED, "stopped; it begins anew next time") : rc;
 }

@@ -7,6 +7,7 @@
 #include "workers/episode.h"
 #include "workers/shards.h"
 #include "workers/trial.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -29,10 +30,10 @@ struct cx_worker {
     double born, inner, baseline, sending; /* seconds; sending: of pieces, amid an episode */
     void *buffer;                          /* of a packed piece */
     size_t buffer_size;
-    uint64_t episode;           /* the one that runs */
-    cx_msg_drop running;        /* the job, as a DROP would name it */
-    cx_msg_hello coordinator;   /* its newest HELLO */
-    double heard, looked_after; /* of the coordinator; whether it lives */
+    uint64_t episode;            /* the one that runs */
+    cx_msg_drop running;         /* the job, as a DROP would name it */
+    cx_msg_hello coordinator;    /* its newest HELLO */
+    double silent, looked_after; /* since the coordinator was heard; whether it lives */
     int n_inbox;
     letter inbox[INBOX];
     bool (*told)(void *context); /* by a signal to stop the run; may be NULL */
@@ -43,7 +44,7 @@ struct cx_worker {
     cx_error fault; /* of the transport amid a job */
 };
 
-/* As DROP names it; type CX_MSG_COUNT for letters that are no job of a training. */
+/* As DROP names it; type CX_MSG_COUNT for letters that are no job. */
 static cx_msg_drop name_of(const letter *l) {
     cx_msg_drop name = {.type = CX_MSG_COUNT};
     cx_msg_type type;
@@ -57,6 +58,10 @@ static cx_msg_drop name_of(const letter *l) {
         const cx_msg_baseline_job *m = body;
         name = (cx_msg_drop){type, m->apart ? m->run.number + 1 : 0, m->instance};
     }
+    if (type == CX_MSG_EVALUATION)
+        name = (cx_msg_drop){.type = type, .number = ((const cx_msg_evaluation *)body)->number};
+    if (type == CX_MSG_TRIAL)
+        name = (cx_msg_drop){.type = type, .number = ((const cx_msg_trial *)body)->key};
     return name;
 }
 
@@ -95,7 +100,7 @@ static int drain(cx_worker *w, cx_error *err) {
         int from, rc = w->transport->receive(w->transport, &from, &l.data, &l.size, err);
         if (rc || !l.data)
             return rc;
-        w->heard = cx_clock_now();
+        w->silent = 0;
         cx_msg_type type = cx_message_type(l.data, l.size);
         if (type == CX_MSG_HELLO || type == CX_MSG_DROP) {
             rc = take_at_once(w, &l, err);
@@ -147,7 +152,7 @@ int cx_worker_create(const cx_config *config, const cx_data_store *store, cx_tra
     w->config = config;
     w->transport = transport;
     w->version = UINT64_MAX;
-    w->born = w->heard = cx_clock_now();
+    w->born = w->looked_after = cx_clock_now();
     w->running.type = CX_MSG_COUNT;
     int rc = cx_episode_runner_create(config, store, &w->runner, err);
     if (!rc) {
@@ -411,6 +416,22 @@ static int say_bye(cx_worker *w, cx_error *err) {
     return cx_message_send(w->transport, 0, CX_MSG_BYE, &bye, sizeof bye, NULL, 0, err);
 }
 
+/* Those of a job that is not to be done: later ones come without. */
+static int take_weights_alone(cx_worker *w, cx_msg_type type, const void *body, const void *extra,
+                              size_t extra_size, cx_error *err) {
+    uint64_t version = 0, n = 0;
+    if (type == CX_MSG_EPISODE) {
+        version = ((const cx_msg_episode *)body)->version;
+        n = ((const cx_msg_episode *)body)->n_weights;
+    } else if (type == CX_MSG_EVALUATION) {
+        version = ((const cx_msg_evaluation *)body)->version;
+        n = ((const cx_msg_evaluation *)body)->n_weights;
+    } else if (type == CX_MSG_TRIAL) {
+        n = ((const cx_msg_trial *)body)->n_weights;
+    }
+    return n ? take_weights(w, version, n, extra, extra_size, err) : CX_OK;
+}
+
 static int handle(cx_worker *w, const letter *l, bool *stopped, cx_error *err) {
     cx_msg_type type;
     const void *body, *extra;
@@ -418,12 +439,8 @@ static int handle(cx_worker *w, const letter *l, bool *stopped, cx_error *err) {
     int rc = cx_message_unpack(l->data, l->size, &type, &body, &extra, &extra_size, err);
     if (rc)
         return rc;
-    if (l->dropped && type == CX_MSG_EPISODE) {
-        const cx_msg_episode *m = body;
-        return take_weights(w, m->version, m->n_weights, extra, extra_size, err);
-    }
     if (l->dropped)
-        return CX_OK;
+        return take_weights_alone(w, type, body, extra, extra_size, err);
     switch (type) {
     case CX_MSG_EPISODE:
         return do_episode(w, body, extra, extra_size, err);
@@ -472,13 +489,15 @@ static int look_for_coordinator(cx_worker *w, cx_error *err) {
     double now = cx_clock_now(), silence = w->config->workers.silence_seconds;
     if (now - w->looked_after < coordinator_seconds)
         return CX_OK;
+    /* whoever was stopped for a time has not listened meanwhile */
+    w->silent += fmin(now - w->looked_after, 2 * coordinator_seconds);
     w->looked_after = now;
     bool ended = cx_process_ended_on(w->coordinator.host, w->coordinator.pid);
-    if (!ended && now - w->heard < silence)
+    if (!ended && w->silent < silence)
         return CX_OK;
     w->transport->broken = true;
     return ended ? cx_fail(err, CX_EMPI, "rank 0 has died")
-                 : cx_fail(err, CX_EMPI, "rank 0 has been silent for %.0f s", now - w->heard);
+                 : cx_fail(err, CX_EMPI, "rank 0 has been silent for %.0f s", w->silent);
 }
 
 int cx_worker_run(cx_worker *w, bool (*told)(void *context), void *context, cx_error *err) {

@@ -89,7 +89,8 @@ static size_t write_slice(int fd, const cx_slice *slice) {
     return done;
 }
 
-static int write_synced(const char *path, const cx_slice *slices, int n, cx_error *err) {
+/* sync: as a device or a pipe cannot be. */
+static int write_all(const char *path, const cx_slice *slices, int n, bool sync, cx_error *err) {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return cx_fail(err, CX_EIO, "%s: cannot create: %s", path, strerror(errno));
@@ -104,7 +105,7 @@ static int write_synced(const char *path, const cx_slice *slices, int n, cx_erro
                            strerror(cause));
         }
     }
-    int bad = fsync(fd), cause = errno;
+    int bad = sync ? fsync(fd) : 0, cause = errno;
     if (close(fd) != 0 && !bad) {
         bad = 1;
         cause = errno;
@@ -119,11 +120,19 @@ int cx_file_replace(const char *path, const void *data, size_t size, cx_error *e
 }
 
 int cx_file_replace_slices(const char *path, const cx_slice *slices, int n, cx_error *err) {
-    char tmp[PATH_MAX], dir[PATH_MAX];
+    char tmp[PATH_MAX], dir[PATH_MAX], target[PATH_MAX];
+    struct stat st;
+    if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && realpath(path, target))
+        path = target; /* the link stays */
+    bool there = stat(path, &st) == 0;
+    if (there && S_ISDIR(st.st_mode))
+        return cx_fail(err, CX_EIO, "%s: is a folder, not a file", path);
+    if (there && !S_ISREG(st.st_mode)) /* a file in the place of /dev/stdout would be a loss */
+        return write_all(path, slices, n, false, err);
     int rc = cx_path(tmp, sizeof tmp, err, "%s.tmp", path);
     if (rc)
         return rc;
-    rc = write_synced(tmp, slices, n, err);
+    rc = write_all(tmp, slices, n, true, err);
     if (rc) {
         (void)unlink(tmp);
         return rc;

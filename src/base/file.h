@@ -13,7 +13,8 @@
  * or larger than `limit` bytes. */
 int cx_file_read(const char *path, size_t limit, unsigned char **data, size_t *size, cx_error *err);
 /* Writes path.tmp, fsyncs it, renames it to path, fsyncs the folder. What stood
- * at path stays whole whatever happens. CX_EIO. */
+ * at path stays whole whatever happens. A link stays one. What is no regular file (a device,
+ * a pipe) is written to as it stands. CX_EIO. */
 int cx_file_replace(const char *path, const void *data, size_t size, cx_error *err);
 /* The same of n pieces, one after another. */
 int cx_file_replace_slices(const char *path, const cx_slice *slices, int n, cx_error *err);

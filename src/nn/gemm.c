@@ -222,17 +222,22 @@ static void pack_columns(cx_real *panel, const cx_real *b, int ldb, int k, int c
 
 /* block[strip][k][ROWS] = the columns of a[k][0..m), zeros beyond m */
 static void pack_strips(cx_real *block, const cx_real *a, int lda, int k, int m) {
-    for (int i = 0; i < m; i += ROWS) {
+    int i = 0;
+    /* two at a time: rows are often pages apart, and a line of the cache holds two strips' part */
+    for (; i + 2 * ROWS <= m; i += 2 * ROWS, block += (ptrdiff_t)2 * ROWS * k) {
+        const cx_real *from = a + i;
+        cx_real *second = block + (ptrdiff_t)ROWS * k;
+        for (int p = 0; p < k; p++, from += lda) {
+            memcpy(block + (ptrdiff_t)p * ROWS, from, ROWS * sizeof *block);
+            memcpy(second + (ptrdiff_t)p * ROWS, from + ROWS, ROWS * sizeof *block);
+        }
+    }
+    for (; i < m; i += ROWS) {
         int rows = m - i < ROWS ? m - i : ROWS;
         const cx_real *from = a + i;
-        for (int p = 0; p < k; p++, from += lda, block += ROWS) {
-            if (rows == ROWS) {
-                memcpy(block, from, ROWS * sizeof *block);
-                continue;
-            }
+        for (int p = 0; p < k; p++, from += lda, block += ROWS)
             for (int r = 0; r < ROWS; r++)
                 block[r] = r < rows ? from[r] : 0;
-        }
     }
 }
 

@@ -50,11 +50,11 @@ static state layout(const cx_call *c) {
     return s;
 }
 
-/* In c->temp: packed matrices, and for backward one chunk's gradients of the gates' sum and of
- * W_hh h, and those of h and c. */
+/* In c->temp: packed matrices, and for backward one chunk's gradients of W_ih x and of
+ * W_hh h, that of both biases, and those of h and c. */
 typedef struct {
     cx_real *w_ih, *w_hh;
-    cx_real *da, *dgh, *sum, *dh, *dc; /* [chunk,B,4H] twice, [4H], [B,H] twice */
+    cx_real *dgx, *dgh, *sum, *dh, *dc; /* [chunk,B,4H] twice, [4H], [B,H] twice */
     size_t used;
 } scratch;
 
@@ -65,7 +65,7 @@ static scratch layout_temp(const state *s, bool backward, cx_real *temp) {
     size_t size[] = {ih, hh, rows * 4 * h, rows * 4 * h, 4 * h, step, step};
     cx_real **to[7], *unused;
     scratch t = {0};
-    to[0] = &t.w_ih, to[1] = &t.w_hh, to[2] = &t.da, to[3] = &t.dgh;
+    to[0] = &t.w_ih, to[1] = &t.w_hh, to[2] = &t.dgx, to[3] = &t.dgh;
     to[4] = &t.sum, to[5] = &t.dh, to[6] = &t.dc;
     for (int i = 0; i < (backward ? 7 : 2); i++) {
         *(temp ? to[i] : &unused) = temp + (temp ? t.used : 0);
@@ -137,6 +137,51 @@ static void normalize_backward(const cx_real *xh, const cx_real *dy, const cx_re
     sum /= (cx_real)n;
     dot /= (cx_real)n;
     CX_IVDEP for (i = 0; i < n; i++) dx[i] = rstd * (dy[i] * gain[i] - sum - xh[i] * dot);
+}
+
+/* What da, the gradient of the gates' sum, becomes behind each of the two normalizations of a row:
+ * dx1, which may be da, and dx2; and its shares of the gradients of gains and biases (NULL: not
+ * wanted). Everything is read once while it is near. */
+typedef struct {
+    const cx_real *xh, *gain;
+    cx_real rstd, *dgain, *dx;
+} half;
+
+static void halves_backward(const half p, const half q, cx_real *dbias, int n, const cx_real *da) {
+    cx_vec p1 = {0}, p2 = {0}, q1 = {0}, q2 = {0};
+    int i = 0;
+    for (; i + CX_LANES <= n; i += CX_LANES) {
+        cx_vec d = cx_vload(da + i), px = cx_vload(p.xh + i), qx = cx_vload(q.xh + i);
+        cx_vec pv = d * cx_vload(p.gain + i), qv = d * cx_vload(q.gain + i);
+        p1 += pv;
+        q1 += qv;
+        p2 = CX_VFMA(pv, px, p2);
+        q2 = CX_VFMA(qv, qx, q2);
+        cx_vstore(dbias + i, cx_vload(dbias + i) + d);
+        if (p.dgain)
+            cx_vstore(p.dgain + i, CX_VFMA(d, px, cx_vload(p.dgain + i)));
+        if (q.dgain)
+            cx_vstore(q.dgain + i, CX_VFMA(d, qx, cx_vload(q.dgain + i)));
+    }
+    cx_real psum = cx_vsum(p1), pdot = cx_vsum(p2), qsum = cx_vsum(q1), qdot = cx_vsum(q2);
+    for (; i < n; i++) {
+        cx_real pv = da[i] * p.gain[i], qv = da[i] * q.gain[i];
+        psum += pv;
+        qsum += qv;
+        pdot += pv * p.xh[i];
+        qdot += qv * q.xh[i];
+        dbias[i] += da[i];
+        if (p.dgain)
+            p.dgain[i] += da[i] * p.xh[i];
+        if (q.dgain)
+            q.dgain[i] += da[i] * q.xh[i];
+    }
+    psum /= (cx_real)n, pdot /= (cx_real)n, qsum /= (cx_real)n, qdot /= (cx_real)n;
+    CX_IVDEP for (i = 0; i < n; i++) {
+        cx_real d = da[i];
+        p.dx[i] = p.rstd * (d * p.gain[i] - psum - p.xh[i] * pdot);
+        q.dx[i] = q.rstd * (d * q.gain[i] - qsum - q.xh[i] * qdot);
+    }
 }
 
 /* One row of one time step, from the normalized halves to h. */
@@ -216,56 +261,31 @@ static void cell_backward(const cx_call *c, const state *s, size_t row,
     const cx_real *restrict gate = s->gate + row * 4 * (size_t)n;
     const cx_real *restrict out = s->out + row * (size_t)n, *xh3 = s->xh3 + row * (size_t)n;
     cx_real *dlnc = da; /* its place is taken by di afterwards */
-    for (int i = 0; i < n; i++)
-        dlnc[i] = dh[i] * gate[i + 3 * n] * (1 - out[i] * out[i]);
+    CX_IVDEP for (int i = 0; i < n; i++) dlnc[i] = dh[i] * gate[i + 3 * n] * (1 - out[i] * out[i]);
     cx_real *dg3 = c->in[G3].grad, *db3 = c->in[B3].grad;
     for (int i = 0; dg3 && i < n; i++)
         dg3[i] += dlnc[i] * xh3[i];
     for (int i = 0; db3 && i < n; i++)
         db3[i] += dlnc[i];
     normalize_backward(xh3, dlnc, c->in[G3].value, s->r3[row], n, dlnc);
-    for (int i = 0; i < n; i++) {
+    CX_IVDEP for (int i = 0; i < n; i++) {
         cx_real gi = gate[i], gf = gate[i + n], gg = gate[i + 2 * n], go = gate[i + 3 * n];
         cx_real d = dc[i] + dlnc[i];
         da[i] = d * gg * gi * (1 - gi);
-        da[i + n] = d * (c_prev ? c_prev[i] : 0) * gf * (1 - gf);
+        da[i + n] = d * gf * (1 - gf);
         da[i + 2 * n] = d * gi * (1 - gg * gg);
         da[i + 3 * n] = dh[i] * out[i] * go * (1 - go);
         dc[i] = d * gf;
     }
+    for (int i = 0; i < n; i++)
+        da[i + n] *= c_prev ? c_prev[i] : 0;
 }
 
-/* dg[n] (+)= sum over rows of dy xh */
-static void gain_gradient(cx_slot *gain, const cx_real *dy, const cx_real *xh, int rows, int n,
-                          bool first) {
-    cx_real *restrict dg = gain->grad;
-    if (!dg)
-        return;
-    if (first && !gain->add)
-        cx_zero(dg, (size_t)n);
-    for (int r = 0; r < rows; r++, dy += n, xh += n)
-        for (int i = 0; i < n; i++)
-            dg[i] += dy[i] * xh[i];
-}
-
-/* Both normalizations have the same gradient behind them. */
-static void gains_backward(cx_call *c, const state *s, const scratch *tmp, size_t row, int rows,
-                           bool first) {
-    int wide = 4 * s->H;
-    gain_gradient(&c->in[G1], tmp->da, s->xh1 + row * (size_t)wide, rows, wide, first);
-    gain_gradient(&c->in[G2], tmp->da, s->xh2 + row * (size_t)wide, rows, wide, first);
-    if (!c->in[B1].grad && !c->in[B2].grad)
-        return;
-    cx_rows_sum(tmp->sum, tmp->da, rows, wide, false);
-    for (int k = B1; k <= B2; k += B2 - B1)
-        if (c->in[k].grad)
-            cx_give(c->in[k].grad, tmp->sum, wide, c->in[k].add || !first);
-}
-
-/* dgx: of W_ih x, all rows of the chunk that begins with time step t */
-static void matrices_backward(cx_call *c, const state *s, const scratch *tmp, const cx_real *dgx,
-                              int t, int rows, bool first) {
-    int h = s->H;
+/* tmp: the chunk that begins with time step t */
+static void matrices_backward(cx_call *c, const state *s, const scratch *tmp, int t) {
+    int steps = s->T - t < s->chunk ? s->T - t : s->chunk, rows = steps * s->B, h = s->H;
+    bool first = t + steps == s->T;
+    const cx_real *dgx = tmp->dgx;
     size_t step = (size_t)s->B * (size_t)h, x_at = (size_t)t * (size_t)(s->B * s->I);
     if (c->in[W_IH].grad)
         cx_gemm(true, false, 4 * h, s->I, rows, dgx, 4 * h, c->in[X].value + x_at, s->I,
@@ -289,19 +309,8 @@ static void matrices_backward(cx_call *c, const state *s, const scratch *tmp, co
                 true, dw, h);
 }
 
-static void chunk_backward(cx_call *c, const state *s, const scratch *tmp, int t, int steps) {
-    int rows = steps * s->B, h = s->H;
-    bool first = t + steps == s->T;
-    size_t row = (size_t)t * (size_t)s->B, wide = 4 * (size_t)h;
-    gains_backward(c, s, tmp, row, rows, first);
-    for (size_t r = 0; r < (size_t)rows; r++) /* da becomes the gradient of W_ih x */
-        normalize_backward(s->xh1 + (row + r) * wide, tmp->da + r * wide, c->in[G1].value,
-                           s->r1[row + r], 4 * h, tmp->da + r * wide);
-    matrices_backward(c, s, tmp, tmp->da, t, rows, first);
-}
-
-/* da, dgh: of this time step */
-static void step_backward(cx_call *c, const state *s, const scratch *tmp, int t, cx_real *da,
+/* dgx, dgh: of this time step */
+static void step_backward(cx_call *c, const state *s, const scratch *tmp, int t, cx_real *dgx,
                           cx_real *dgh) {
     int h = s->H;
     size_t step = (size_t)s->B * (size_t)h, wide = 4 * (size_t)h;
@@ -310,10 +319,11 @@ static void step_backward(cx_call *c, const state *s, const scratch *tmp, int t,
         cx_give(tmp->dh, c->out[Y].grad + (size_t)t * step, (int)step, true);
     for (size_t b = 0; b < (size_t)s->B; b++) {
         size_t row = (size_t)t * (size_t)s->B + b, at = b * (size_t)h;
-        cell_backward(c, s, row, c_prev ? c_prev + at : NULL, tmp->dh + at, tmp->dc + at,
-                      da + b * wide);
-        normalize_backward(s->xh2 + row * wide, da + b * wide, c->in[G2].value, s->r2[row], 4 * h,
-                           dgh + b * wide);
+        cx_real *da = dgx + b * wide;
+        cell_backward(c, s, row, c_prev ? c_prev + at : NULL, tmp->dh + at, tmp->dc + at, da);
+        half x = {s->xh1 + row * wide, c->in[G1].value, s->r1[row], c->in[G1].grad, da};
+        half u = {s->xh2 + row * wide, c->in[G2].value, s->r2[row], c->in[G2].grad, dgh + b * wide};
+        halves_backward(x, u, tmp->sum, 4 * h, da);
     }
     if (t || c->in[H0].grad)
         cx_gemm_packed(s->B, h, 4 * h, dgh, 4 * h, tmp->w_hh, false, tmp->dh, h);
@@ -327,9 +337,10 @@ void cx_lstm_layernorm_backward(cx_call *c) {
     cx_pack(false, h, 4 * h, c->in[W_HH].value, h, tmp.w_hh);
     if (c->in[X].grad)
         cx_pack(false, s.I, 4 * h, c->in[W_IH].value, s.I, tmp.w_ih);
-    for (int k = G3; k <= B3; k++)
+    for (int k = G1; k <= B3; k++)
         if (c->in[k].grad && !c->in[k].add)
-            cx_zero(c->in[k].grad, (size_t)h);
+            cx_zero(c->in[k].grad, (size_t)c->in[k].size);
+    cx_zero(tmp.sum, 4 * (size_t)h);
     if (c->out[H].grad)
         cx_give(tmp.dh, c->out[H].grad, (int)step, false);
     else
@@ -340,10 +351,13 @@ void cx_lstm_layernorm_backward(cx_call *c) {
         cx_zero(tmp.dc, step);
     for (int t = s.T - 1; t >= 0; t--) {
         size_t at = (size_t)(t % s.chunk) * 4 * step;
-        step_backward(c, &s, &tmp, t, tmp.da + at, tmp.dgh + at);
+        step_backward(c, &s, &tmp, t, tmp.dgx + at, tmp.dgh + at);
         if (at == 0)
-            chunk_backward(c, &s, &tmp, t, s.T - t < s.chunk ? s.T - t : s.chunk);
+            matrices_backward(c, &s, &tmp, t);
     }
+    for (int k = B1; k <= B2; k += B2 - B1) /* both have the same gradient */
+        if (c->in[k].grad)
+            cx_give(c->in[k].grad, tmp.sum, 4 * h, true);
     if (c->in[H0].grad)
         cx_give(c->in[H0].grad, tmp.dh, (int)step, c->in[H0].add);
     if (c->in[C0].grad)

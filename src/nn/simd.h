@@ -49,6 +49,18 @@ static inline cx_vec cx_vset(cx_real x) {
 #define CX_VFMA(a, b, c) ((a) * (b) + (c))
 #endif
 
+/* The first n < CX_LANES numbers, then zeros; nothing behind them is read. */
+static inline cx_vec cx_vload_part(const cx_real *p, int n) {
+#if CX_VEC_BYTES == 64 && !defined(CX_REAL_DOUBLE)
+    return (cx_vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
+    cx_vec v = {0};
+    for (int i = 0; i < n; i++)
+        v[i] = p[i];
+    return v;
+#endif
+}
+
 /* Sum of the lanes, always in the same order. */
 static inline cx_real cx_vsum(cx_vec v) {
 #if CX_VEC_BYTES == 64 && !defined(CX_REAL_DOUBLE)

@@ -5,37 +5,112 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 static const float layernorm_eps = 1e-5f; /* as in the graphs of learning */
 
-/* y of `count` rows, four at most */
-static inline void dot_rows(const float *w, const float *b, const float *x, int count, int n,
-                            bool add, float *y) {
-    cx_vec s[4] = {{0}};
+/* Rows that are gone over together: their pointers and sums stay in registers. */
+enum { LANES = CX_VEC_BYTES / sizeof(float), ROWS = LANES < 8 ? LANES : 8 };
+typedef float row_vec __attribute__((vector_size(ROWS * sizeof(float))));
+
+#define INLINE static inline __attribute__((always_inline))
+
+#if CX_VEC_BYTES > 16 || (CX_VEC_BYTES == 16 && defined(__SSE2__))
+#include <immintrin.h>
+#if CX_VEC_BYTES == 64
+#define OF_WIDTH(name) _mm512_##name
+typedef __m512 vec_s;
+typedef __m512d vec_d;
+#elif CX_VEC_BYTES == 32
+#define OF_WIDTH(name) _mm256_##name
+typedef __m256 vec_s;
+typedef __m256d vec_d;
+#else
+#define OF_WIDTH(name) _mm_##name
+typedef __m128 vec_s;
+typedef __m128d vec_d;
+#endif
+
+/* In each 128 bits: the sums of a's, b's, c's and d's four numbers there. */
+INLINE vec_s sums_of_four(cx_vec a, cx_vec b, cx_vec c, cx_vec d) {
+    vec_s ab = (vec_s)OF_WIDTH(unpacklo_ps)((vec_s)a, (vec_s)b) +
+               (vec_s)OF_WIDTH(unpackhi_ps)((vec_s)a, (vec_s)b);
+    vec_s cd = (vec_s)OF_WIDTH(unpacklo_ps)((vec_s)c, (vec_s)d) +
+               (vec_s)OF_WIDTH(unpackhi_ps)((vec_s)c, (vec_s)d);
+    return (vec_s)OF_WIDTH(unpacklo_pd)((vec_d)ab, (vec_d)cd) +
+           (vec_s)OF_WIDTH(unpackhi_pd)((vec_d)ab, (vec_d)cd);
+}
+
+/* Lane i: the sum of the lanes of r[i]. One by one such sums would cost more than short rows'
+ * products do. */
+INLINE row_vec sums_of(const cx_vec r[ROWS]) {
+    vec_s low = sums_of_four(r[0], r[1], r[2], r[3]);
+#if CX_VEC_BYTES == 16
+    return (row_vec)low;
+#else
+    vec_s high = sums_of_four(r[4], r[5], r[6], r[7]);
+#if CX_VEC_BYTES == 64
+    __m256 x = _mm512_castps512_ps256(low) + _mm512_extractf32x8_ps(low, 1);
+    __m256 y = _mm512_castps512_ps256(high) + _mm512_extractf32x8_ps(high, 1);
+#else
+    __m256 x = low, y = high;
+#endif
+    return (row_vec)(_mm256_permute2f128_ps(x, y, 0x20) + _mm256_permute2f128_ps(x, y, 0x31));
+#endif
+}
+#else
+INLINE row_vec sums_of(const cx_vec r[ROWS]) {
+    row_vec sum;
+    for (int k = 0; k < ROWS; k++)
+        sum[k] = cx_vsum(r[k]);
+    return sum;
+}
+#endif
+
+/* y of ROWS rows; `ahead`: the rows that come next, asked for line by line: between levels of the
+ * cache, that brings them sooner than the processor's own guess. */
+INLINE void dot_rows(const float *w, const float *ahead, const float *b, const float *x, int n,
+                     bool add, float *y) {
+    cx_vec s[ROWS];
+#pragma GCC unroll 8
+    for (int k = 0; k < ROWS; k++)
+        s[k] = (cx_vec){0};
     int i = 0;
-    for (; i + CX_LANES <= n; i += CX_LANES) {
+    for (; i + LANES <= n; i += LANES) {
         cx_vec v = cx_vload(x + i);
-        for (int k = 0; k < count; k++)
-            s[k] = CX_VFMA(cx_vload(w + (size_t)k * (size_t)n + i), v, s[k]);
+#pragma GCC unroll 8
+        for (int k = 0; k < ROWS; k++) {
+            __builtin_prefetch(ahead + (ptrdiff_t)k * n + i);
+            s[k] = CX_VFMA(cx_vload(w + (ptrdiff_t)k * n + i), v, s[k]);
+        }
     }
-    for (int k = 0; k < count; k++) {
-        float sum = cx_vsum(s[k]);
-        for (int j = i; j < n; j++)
-            sum += w[(size_t)k * (size_t)n + (size_t)j] * x[j];
-        y[k] = sum + (b ? b[k] : 0) + (add ? y[k] : 0);
+    if (i < n) {
+        cx_vec v = cx_vload_part(x + i, n - i);
+#pragma GCC unroll 8
+        for (int k = 0; k < ROWS; k++)
+            s[k] = CX_VFMA(cx_vload_part(w + (ptrdiff_t)k * n + i, n - i), v, s[k]);
     }
+    row_vec sum = sums_of(s), more;
+    if (b) {
+        memcpy(&more, b, sizeof more);
+        sum += more;
+    }
+    if (add) {
+        memcpy(&more, y, sizeof more);
+        sum += more;
+    }
+    memcpy(y, &sum, sizeof sum);
 }
 
 static void matvec(const float *w, const float *b, const float *x, int rows, int n, bool add,
                    bool upward, float *y) {
-    int fours = rows / 4, rest = rows % 4;
-    for (int q = 0; q < fours; q++) {
-        int r = 4 * (upward ? fours - 1 - q : q);
-        dot_rows(w + (size_t)r * (size_t)n, b ? b + r : NULL, x, 4, n, add, y + r);
+    int groups = rows / ROWS, way = upward ? -ROWS : ROWS;
+    for (int q = 0, r = upward ? (groups - 1) * ROWS : 0; q < groups; q++, r += way) {
+        int next = q + 1 < groups ? r + way : r;
+        dot_rows(w + (ptrdiff_t)r * n, w + (ptrdiff_t)next * n, b ? b + r : NULL, x, n, add, y + r);
     }
-    int r = 4 * fours;
-    if (rest)
-        dot_rows(w + (size_t)r * (size_t)n, b ? b + r : NULL, x, rest, n, add, y + r);
+    for (int r = groups * ROWS; r < rows; r++)
+        y[r] = cx_dot(w + (ptrdiff_t)r * n, x, n) + (b ? b[r] : 0) + (add ? y[r] : 0);
 }
 
 static void apply_tanh(float *x, int n) {

@@ -107,37 +107,42 @@ void cx_action_neutral(const cx_config *config, const cx_heads *heads, int *choi
     }
 }
 
-/* log_p[n] of one head; -INFINITY where masked. The number of choices of a head is
- * bounded, so that the arrays of the callers can be. */
+/* log_p[n] and p[n] of one head; -INFINITY and 0 where masked. The number of choices of a head
+ * is bounded, so that the arrays of the callers can be. */
 #define HEAD_SIZE_MAX                                                                              \
     (CX_HEAD_CHOICES_MAX > 1 + 3 * CX_REGISTERS_MAX ? CX_HEAD_CHOICES_MAX                          \
                                                     : 1 + 3 * CX_REGISTERS_MAX)
-static void log_softmax(const float *logits, const unsigned char *mask, int n, double *log_p) {
+static void softmax(const float *logits, const unsigned char *mask, int n, double *log_p,
+                    double *p) {
     double top = -INFINITY, sum = 0;
     for (int i = 0; i < n; i++) {
         log_p[i] = mask && !mask[i] ? -INFINITY : logits[i];
         if (!(log_p[i] <= top))
             top = log_p[i];
+        p[i] = 0;
     }
     if (top == -INFINITY) /* nothing is allowed */
         return;
     for (int i = 0; i < n; i++)
-        sum += exp(log_p[i] - top);
+        if (log_p[i] != -INFINITY)
+            sum += p[i] = exp(log_p[i] - top);
     double normalizer = top + log(sum);
     for (int i = 0; i < n; i++)
-        if (log_p[i] != -INFINITY)
+        if (log_p[i] != -INFINITY) {
+            p[i] /= sum;
             log_p[i] -= normalizer;
+        }
 }
 
 /* The choice at `u` in [0, 1) of the distribution; rounding and NAN end at an allowed one. */
-static int sample(const double *log_p, int n, double u) {
+static int sample(const double *log_p, const double *p, int n, double u) {
     int last = 0;
     double sum = 0;
     for (int i = 0; i < n; i++) {
         if (log_p[i] == -INFINITY)
             continue;
         last = i;
-        sum += exp(log_p[i]);
+        sum += p[i];
         if (u < sum)
             return i;
     }
@@ -154,11 +159,11 @@ static int likeliest(const double *log_p, int n) {
 
 double cx_action_choose(const cx_heads *heads, const float *logits, const unsigned char *mask,
                         cx_rng *rng, int *choice) {
-    double total = 0, log_p[HEAD_SIZE_MAX];
+    double total = 0, log_p[HEAD_SIZE_MAX], p[HEAD_SIZE_MAX];
     for (int h = 0; h < heads->n_heads; h++) {
         int at = heads->offset[h], n = heads->size[h];
-        log_softmax(logits + at, mask ? mask + at : NULL, n, log_p);
-        choice[h] = rng ? sample(log_p, n, cx_rng_uniform(rng)) : likeliest(log_p, n);
+        softmax(logits + at, mask ? mask + at : NULL, n, log_p, p);
+        choice[h] = rng ? sample(log_p, p, n, cx_rng_uniform(rng)) : likeliest(log_p, n);
         total += log_p[choice[h]];
     }
     return total;
@@ -166,26 +171,25 @@ double cx_action_choose(const cx_heads *heads, const float *logits, const unsign
 
 void cx_action_probabilities(const cx_heads *heads, const float *logits, const unsigned char *mask,
                              double *p) {
+    double log_p[HEAD_SIZE_MAX];
     for (int h = 0; h < heads->n_heads; h++) {
         int at = heads->offset[h], n = heads->size[h];
-        log_softmax(logits + at, mask ? mask + at : NULL, n, p + at);
-        for (int i = 0; i < n; i++)
-            p[at + i] = exp(p[at + i]);
+        softmax(logits + at, mask ? mask + at : NULL, n, log_p, p + at);
     }
 }
 
 double cx_action_evaluate(const cx_heads *heads, const float *logits, const unsigned char *mask,
                           const int *choice, double *entropy, double coef_logp, double coef_entropy,
                           float *dlogits) {
-    double total = 0, log_p[HEAD_SIZE_MAX];
+    double total = 0, log_p[HEAD_SIZE_MAX], p[HEAD_SIZE_MAX];
     for (int h = 0; h < heads->n_heads; h++) {
         int at = heads->offset[h], n = heads->size[h];
-        log_softmax(logits + at, mask ? mask + at : NULL, n, log_p);
+        softmax(logits + at, mask ? mask + at : NULL, n, log_p, p);
         total += log_p[choice[h]];
         double sum = 0;
         for (int i = 0; i < n; i++)
             if (log_p[i] != -INFINITY)
-                sum -= exp(log_p[i]) * log_p[i];
+                sum -= p[i] * log_p[i];
         if (entropy)
             entropy[h] = sum;
         if (!dlogits)
@@ -193,9 +197,8 @@ double cx_action_evaluate(const cx_heads *heads, const float *logits, const unsi
         for (int i = 0; i < n; i++) {
             if (log_p[i] == -INFINITY)
                 continue;
-            double p = exp(log_p[i]);
-            dlogits[at + i] +=
-                (float)(coef_logp * ((i == choice[h]) - p) - coef_entropy * p * (log_p[i] + sum));
+            dlogits[at + i] += (float)(coef_logp * ((i == choice[h]) - p[i]) -
+                                       coef_entropy * p[i] * (log_p[i] + sum));
         }
     }
     return total;

@@ -40,7 +40,8 @@ static bool episode_ok(const void *body, size_t extra) {
 
 static bool drop_ok(const void *body, size_t extra) {
     const cx_msg_drop *m = body;
-    return extra == 0 && (m->type == CX_MSG_EPISODE || m->type == CX_MSG_BASELINE);
+    return extra == 0 && (m->type == CX_MSG_EPISODE || m->type == CX_MSG_BASELINE ||
+                          m->type == CX_MSG_EVALUATION || m->type == CX_MSG_TRIAL);
 }
 
 static bool piece_ok(const void *body, size_t extra) {

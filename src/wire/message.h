@@ -64,9 +64,9 @@ typedef struct {
 } cx_msg_hello;
 
 typedef struct {
-    uint32_t type;   /* CX_MSG_EPISODE or CX_MSG_BASELINE */
+    uint32_t type;   /* of the job: CX_MSG_EPISODE, BASELINE, EVALUATION or TRIAL */
     uint32_t run;    /* BASELINE: 0, the whole sweep, or 1 + the number of a run */
-    uint64_t number; /* episode, or instance */
+    uint64_t number; /* episode, instance, number, or key */
 } cx_msg_drop;
 
 typedef struct {

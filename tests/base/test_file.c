@@ -3,7 +3,9 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char folder[] = "/tmp/cx-test-file-XXXXXX";
@@ -38,6 +40,38 @@ static void test_replace_and_read(void **state) {
     assert_ok(cx_file_read(path, 100, &data, &size, &err));
     assert_int_equal(size, 2);
     free(data);
+}
+
+/* Neither a link nor a pipe nor a folder becomes a file. */
+static void test_replace_what_is_no_file(void **state) {
+    (void)state;
+    cx_error err;
+    char link[256], target[256], pipe[256], text[8] = "";
+    struct stat st;
+    (void)snprintf(target, sizeof target, "%s/target", folder);
+    (void)snprintf(link, sizeof link, "%s/link", folder);
+    (void)snprintf(pipe, sizeof pipe, "%s/pipe", folder);
+    assert_ok(cx_file_replace(target, "old", 3, &err));
+    assert_int_equal(symlink("target", link), 0);
+    assert_ok(cx_file_replace(link, "newer", 5, &err));
+    assert_int_equal(lstat(link, &st), 0);
+    assert_true(S_ISLNK(st.st_mode));
+    assert_int_equal(stat(target, &st), 0);
+    assert_int_equal(st.st_size, 5);
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    int fd = open(pipe, O_RDWR); /* so that the writer need not wait */
+    assert_true(fd >= 0);
+    assert_ok(cx_file_replace(pipe, "word", 4, &err));
+    assert_int_equal(read(fd, text, sizeof text), 4);
+    assert_string_equal(text, "word");
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(stat(pipe, &st), 0);
+    assert_true(S_ISFIFO(st.st_mode));
+    assert_int_equal(cx_file_replace(folder, "x", 1, &err), CX_EIO);
+    assert_non_null(strstr(err.message, "is a folder"));
+    assert_int_equal(cx_file_replace("/dev/full", "x", 1, &err), CX_EIO);
+    assert_int_equal(stat("/dev/full", &st), 0);
+    assert_true(S_ISCHR(st.st_mode));
 }
 
 static void test_faults_name_the_path(void **state) {
@@ -86,8 +120,11 @@ static void test_error_prefix(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_replace_and_read), cmocka_unit_test(test_faults_name_the_path),
-        cmocka_unit_test(test_nearest_word),     cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_replace_and_read),
+        cmocka_unit_test(test_replace_what_is_no_file),
+        cmocka_unit_test(test_faults_name_the_path),
+        cmocka_unit_test(test_nearest_word),
+        cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_error_prefix),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

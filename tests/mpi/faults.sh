@@ -7,7 +7,6 @@ RANDOM=$((seed % 32768))
 # 0.00 to 0.99
 fraction() { printf '0.%02d' $((RANDOM % 100)); }
 below() { echo $((RANDOM % $1)); }
-lines() { wc -l 2>/dev/null <"$1" || echo 0; }
 now() { date +%s.%N; }
 since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.2f", b - a }'; }
 alive() { kill -0 "$1" 2>/dev/null; }
@@ -45,7 +44,7 @@ reach() {
 moment() {
     local rank
     reach 1
-    for rank in 0 1 2; do
+    for rank in 0 1 2 3; do
         victims[rank]=$(rank_pid "$dir" $rank)
     done
     reach $((1 + $(below $((updates * 2 / 3)))))
@@ -117,7 +116,7 @@ P
 # The end of a run that was hit: weights, lines, no process left. Sets `lost` and `again`.
 check_end() {
     local words
-    cmp -s "$work/reference/policy.safetensors" "$dir/policy.safetensors" || complain "the weights differ"
+    [ "$(weights "$dir")" = "$(weights "$work/reference")" ] || complain "the weights differ"
     read -r lost again words < <(check_episodes)
     [ "${lost:-}" = 0 ] || complain "${lost:-all} episodes lost"
     [ -z "$words" ] || complain "$words"
@@ -128,14 +127,15 @@ check_end() {
 # --- the faults: each makes a whole run in $dir; `back`, `lost`, `again`, `wrong` tell ---
 
 # One worker is killed, stopped, stopped for a while, slow: the run goes on without it.
-worker_fault() { # KIND
-    local t i rank=$((1 + $(below 2))) signal=$1
+worker_fault() { # KIND [RANK [ARGUMENTS...]]
+    local t i kind=$1 rank=${2:-$((1 + $(below 2)))} signal=$1
     case $1 in pause | slow) signal=STOP ;; esac
-    begin
+    shift $(($# > 1 ? 2 : 1))
+    begin "$@"
     moment
     t=$(now)
     { hit "$signal" "$rank" && amid; } || return 1
-    case $1 in
+    case $kind in
     pause)
         sleep 2.5
         hit CONT "$rank"
@@ -160,6 +160,18 @@ segv_worker() { worker_fault SEGV; }
 stop_worker() { worker_fault STOP; }
 pause_worker() { worker_fault pause; }
 slow_worker() { worker_fault slow; }
+# The only learner rank: rank 0 computes what it held.
+learner_fault() { # KIND
+    local ranks=4
+    worker_fault "$1" 3 --set workers.learner_ranks=1
+    local hit=$?
+    [ $hit = 0 ] && [ -z "$wrong" ] && [ "$1" != pause ] &&
+        { grep -q "learner rank 3 .* \(has died\|is late\)" "$dir.log" || complain "nobody missed the learner rank"; }
+    return $hit
+}
+kill_learner() { learner_fault KILL; }
+stop_learner() { learner_fault STOP; }
+pause_learner() { learner_fault pause; }
 
 # The coordinator dies, or all workers: the launcher goes on from the newest checkpoint.
 restart_fault() { # RANK...
@@ -180,10 +192,8 @@ restart_fault() { # RANK...
 kill_coordinator() { restart_fault 0; }
 kill_workers() { restart_fault 1 2; }
 
-kill_everything() { # as a power cut does
-    kill -KILL "$pid" 2>/dev/null # the launcher first, or it would start again
-    pkill -KILL -f -- "--out $dir( |\$)"
-    wait "$pid" 2>/dev/null
+kill_everything() {
+    kill_run "$dir" "$pid"
     snapshot
 }
 resume() {

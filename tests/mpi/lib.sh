@@ -40,6 +40,26 @@ rank_pid() {
         tr '\0' '\n' 2>/dev/null <"/proc/$p/environ" | grep -q "^OMPI_COMM_WORLD_RANK=$2$" && echo "$p"
     done
 }
+# weights DIR: a sum of a policy file's numbers, without the configuration that it tells of
+weights() {
+    python3 - "$1/policy.safetensors" <<'P'
+import hashlib, struct, sys
+b = open(sys.argv[1], "rb").read()
+print(hashlib.sha256(b[8 + struct.unpack("<Q", b[:8])[0]:]).hexdigest())
+P
+}
+lines() { wc -l 2>/dev/null <"$1" || echo 0; }
+# line_comes FILE PID: waits for its first line, as long as the process lives
+line_comes() {
+    while [ ! -s "$1" ] && kill -0 "$2" 2>/dev/null; do sleep 0.02; done
+}
+# kill_run DIR LAUNCHER: all of it, as a power cut does; the launcher first, or it would start
+# the ranks again. They are gone when it returns: what they had locked is free.
+kill_run() {
+    kill -KILL "$2" 2>/dev/null
+    while pkill -KILL -f -- "--out $1( |\$)"; do sleep 0.01; done
+    wait "$2" 2>/dev/null
+}
 finish() {
     [ "$failures" = 0 ] && echo "ok"
     exit "$failures"

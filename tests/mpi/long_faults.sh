@@ -9,7 +9,7 @@
 . "$here/faults.sh"
 echo "seed $seed"
 reference
-kinds="kill_worker segv_worker stop_worker pause_worker slow_worker kill_coordinator kill_workers kill_all orphans damage_checkpoint two_runs write_protected"
+kinds="kill_worker segv_worker stop_worker pause_worker slow_worker kill_learner stop_learner pause_learner kill_coordinator kill_workers kill_all orphans damage_checkpoint two_runs write_protected"
 if open_disk; then kinds="$kinds full_disk"; else echo "skip: full_disk needs root"; fi
 if [ "$(id -u)" = 0 ] && ! command -v setpriv >/dev/null; then
     echo "skip: write_protected as root needs setpriv"

@@ -13,6 +13,8 @@ expect 2 "none.yaml" "$cox" train "$work/none.yaml" --out "$work/x" -j 1
 expect 2 "out" "$cox" train "$tiny" -j 1
 expect 2 "resume" "$cox" train "$tiny" --out "$work/x" --resme
 expect 2 "train" "$cox" trian
+expect 2 "no more than" "$cox" train "$tiny" --out "$work/x" -j 100000
+expect 2 "--out DIR: the value is empty" "$cox" train "$tiny" --out "" -j 1
 expect 2 "updtes" "$cox" train "$tiny" --out "$work/x" --set updtes=3
 [ -e "$work/x" ] && fail "a refused run left a folder behind"
 # check tells all the faults, not the first one
@@ -53,6 +55,14 @@ expect 2 "resume" "$cox" train "$tiny" --out "$work/run" -j 1
 expect 2 "seed" "$cox" train "$tiny" --out "$work/run" --resume -j 1 --set seed=9
 expect 2 "not the folder of a run" "$cox" train "$tiny" --out "$here" --resume -j 1
 expect 2 "not the folder of a run" "$cox" status "$work"
+# what cannot be written, and what is not to be replaced by a file
+expect 1 "is a folder" "$cox" report "$work/run" --to "$work/run/checkpoints"
+expect 1 "$work/none/m.csv" "$cox" export "$work/run" --csv "$work/none/m.csv"
+expect 1 "/dev/full" "$cox" export "$work/run" --csv /dev/full
+[ -c /dev/full ] || fail "/dev/full has become a file"
+expect 0 "update,episodes" "$cox" export "$work/run" --csv /dev/stdout
+mkdir "$work/nothing"
+expect 2 "is it the folder of train or eval" "$cox" report "$work/nothing"
 # a policy of another version, truncated, or of other actions
 head -c 1000 "$work/run/policy.safetensors" >"$work/short"
 expect 2 "short" "$cox" run "$tiny" --policy "$work/short"
@@ -68,9 +78,9 @@ for f in "$work"/all/checkpoints/*/learner; do truncate -s 100 "$f"; done
 expect 2 "no checkpoint is whole" "$cox" train "$tiny" --out "$work/all" --resume -j 1 --set updates=2
 [ "$(wc -l <"$work/all/metrics.jsonl")" = 2 ] || fail "a refused resume cut the metrics"
 # an evaluation that cannot begin ends at once, on any number of ranks
-expect 2 "tasks" timeout 30 "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/e" --rewards --tasks x -j 3
-expect 1 "not a folder" timeout 30 "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/short" --rewards --tasks 4 -j 3
-expect 1 "not a folder" timeout 30 "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/short" -j 3
+expect 2 "tasks" timeout 120 "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/e" --rewards --tasks x -j 3
+expect 1 "not a folder" timeout 120 "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/short" --rewards --tasks 4 -j 3
+expect 1 "not a folder" timeout 120 "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/short" -j 3
 expect 2 "folder of a training" "$cox" eval "$tiny" --policy "$work/run/policy.safetensors" --out "$work/run" -j 1
 expect 2 "either --policy" "$cox" eval "$tiny" --out "$work/e" -j 1
 expect 2 "either --policy" "$cox" eval "$tiny" --out "$work/e" -j 1 --policy "$work/run/policy.safetensors" --contestant adamw:0.1
@@ -84,12 +94,12 @@ expect 2 "learning_rates" "$cox" eval "$tiny" --out "$work/e" -j 1 --contestant 
 [ -e "$work/e" ] && fail "a refused evaluation left a folder behind"
 # a worker that cannot start is told of, instead of waited for
 sed "s|$work/data|$work/nodata|" "$work/i.yaml" >"$work/j.yaml"
-expect 2 "nodata" timeout 60 mpirun --mca plm isolated --oversubscribe -n 2 "$cox" train "$work/j.yaml" --out "$work/w"
+expect 2 "nodata" timeout 120 mpirun --mca plm isolated --oversubscribe -n 2 "$cox" train "$work/j.yaml" --out "$work/w"
 [ "$before" = "$(sum)" ] || fail "a refused command changed the run's folder"
 # a second run on a folder that is in use
-"$cox" train "$tiny" --out "$work/busy" -j 1 --set updates=10000 >/dev/null 2>&1 </dev/null &
+"$cox" train "$tiny" --out "$work/busy" -j 1 --set updates=1000000 >/dev/null 2>&1 </dev/null &
 pid=$!
-while [ ! -s "$work/busy/metrics.jsonl" ] && kill -0 $pid 2>/dev/null; do sleep 0.05; done
+line_comes "$work/busy/metrics.jsonl" $pid
 expect 2 "$pid" "$cox" train "$tiny" --out "$work/busy" --resume -j 1 --set updates=10000
 kill -TERM $pid
 wait $pid

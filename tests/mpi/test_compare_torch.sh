@@ -9,6 +9,11 @@ mkdir -p "$work/shared/bench"
 cat >"$work/python" <<'P'
 #!/bin/bash
 [ "$1" = -c ] && exit 0
+if [ "$(basename "$1")" = torch_update.py ]; then
+    echo "$*" >"$(dirname "$0")/update"
+    echo '{"res": {"ms": 900}}'
+    exit
+fi
 shift
 ms=20
 [ -n "${OPENBLAS_CORETYPE:-}" ] && ms=10
@@ -63,6 +68,21 @@ shares = [float(x.split("(")[1].split()[0]) for x in rows["mlp"][1][2:]]
 assert len(shares) == 5 and abs(sum(shares) - 100) < 1, shares
 policy = [r for k, v in rows.items() if k.startswith("the policy") for r in v][0]
 assert float(policy[1].split(",")[0]) == 100, policy
+P
+# the learner: three comparisons; the script of the whole update is told what ours has
+"$compare" learner --rounds 1 --steps 50 >"$work/out" 2>"$work/err" || fail "exit $?: $(cat "$work/err")"
+python3 - "$work/out" "$work/update" <<'P' || fail "the learner: $(cat "$work/out" "$work/update")"
+import sys
+rows = [[c.strip() for c in line.strip("|\n ").split(" | ")] for line in open(sys.argv[1])]
+rows = [r for r in rows if len(r) == 4 and r[0].startswith(("like for like", "our whole"))]
+step, whole, other = ([float(x.split(",")[0]) for x in r[1:]] for r in rows)
+assert step[0] == other[0] == 430 and whole[0] == 900 and whole[1] == other[1] > step[1] > 0, rows
+for a, ours, ratio in (step, whole, other):
+    assert abs(ratio - a / ours) <= 0.01 * ratio + 0.006, rows
+words = open(sys.argv[2]).read().split()
+said = dict(zip(words[3::2], words[4::2]))
+assert words[1] == "1" and said["--hidden"] == "256" and said["--length"] == "64" and said["--episodes"] == "128", words
+assert int(said["--inputs"]) < int(said["--privileged"]) and "," in said["--heads"], words
 P
 # without the authors' optimizer column B is what was published, and says so
 "$compare" mlp --rounds 1 --steps 8 >"$work/out" 2>&1 || fail "exit $?: $(cat "$work/out")"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The evaluation of the whole program: it evaluates itself (an optimizer against itself is 1 x
 # as fast, against one that is slowed down by half 2 x, a planted leak is found), does not depend
-# on the number of ranks, and loses nothing when it is stopped or killed.
+# on the number of ranks, and shares what it has done. Stops and faults: test_eval_faults.sh.
 . "$(dirname "$0")/lib.sh"
 # ask FILE EXPRESSION: a Python expression of the results r
 ask() { python3 -c 'import json, sys; r = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"; }
@@ -72,39 +72,8 @@ done
 holds "$work/leak-eval/evaluation.json" 'len(r["warnings"]) == 1 and r["tasks"][0]["same_splits"] and abs(r["tasks"][0]["contestants"][0]["gap"][0]) < 1e-9'
 holds "$work/clean-eval/evaluation.json" 'r["warnings"] == [] and abs(r["tasks"][0]["contestants"][0]["gap"][0]) > 1e-4'
 
-# stopped (exit 75), killed with all its ranks: the same command goes on; a worker killed:
-# others do its trials
-suite="$suite --set tasks.0.inner_per_outer=2000"
-bytes() { stat -c %s "$work/cut/trials.bin" 2>/dev/null || echo 0; }
-# begin: the evaluation in the background, until it has kept some results more
-begin() {
-    had=$(bytes)
-    setsid "$cox" eval $suite --out "$work/cut" -j 3 >"$work/log" 2>&1 </dev/null &
-    pid=$!
-    while [ "$(bytes)" -lt $((had + 30000)) ] && kill -0 $pid 2>/dev/null; do sleep 0.02; done
-}
-eval_tiny --out "$work/whole" -j 3 >"$work/log" 2>&1 || fail "whole: $(tail -5 "$work/log")"
-begin
-kill -TERM $pid
-wait $pid
-rc=$?
-[ $rc = 75 ] || fail "SIGTERM: exit $rc instead of 75: $(tail -5 "$work/log")"
-holds "$work/cut/evaluation.json" 'r["complete"] == False'
-begin
-kill -KILL $pid 2>/dev/null # the launcher first, or it would start the ranks again
-pkill -KILL -f -- "--out $work/cut" 2>/dev/null
-wait $pid 2>/dev/null
-truncate -s -7 "$work/cut/trials.bin" # a record that was torn by the kill
-begin
-kill -KILL "$(rank_pid "$work/cut" 2)" || fail "no rank to kill"
-wait $pid
-rc=$?
-[ $rc = 0 ] || fail "a killed rank: exit $rc instead of 0: $(tail -5 "$work/log")"
-grep -q "worker 2 on .* has died" "$work/log" || fail "the evaluation was over before a rank was killed"
-grep -q "a rank died" "$work/log" && fail "a restart because of one worker: $(tail -5 "$work/log")"
-cmp <(figures "$work/whole/evaluation.json") <(figures "$work/cut/evaluation.json") || fail "after kills the results differ"
 # another folder with the same cache: nothing is done again
-eval_tiny --set evaluation.cache="$work/cut" --out "$work/other" -j 1 >"$work/log" 2>&1 || fail "eval with a cache"
+eval_tiny --set evaluation.cache="$work/e1" --out "$work/other" -j 1 >"$work/log" 2>&1 || fail "eval with a cache"
 grep -q "^0 trials" "$work/log" || fail "the shared cache was not used: $(tail -1 "$work/log")"
-cmp <(figures "$work/whole/evaluation.json") <(figures "$work/other/evaluation.json") || fail "from the cache the results differ"
+cmp <(figures "$work/e1/evaluation.json") <(figures "$work/other/evaluation.json") || fail "from the cache the results differ"
 finish

@@ -10,7 +10,9 @@ tasks:
 Y
 run() { "$cox" run "$work/t.yaml" --optimizer adamw --lr 3e-3 --schedule cosine --json "$@"; }
 run_exec() { exec "$cox" run "$work/t.yaml" --optimizer adamw --lr 3e-3 --schedule cosine --json "$@"; }
+began=$(date +%s.%N)
 run --save "$work/whole.st" >"$work/whole" 2>"$work/log" || fail "whole: $(cat "$work/log")"
+share=$(awk -v a="$began" -v b="$(date +%s.%N)" 'BEGIN { print (b - a) / 20 }') # of its time
 end() { tail -1 "$1" | sed 's/, "seconds.*//'; }
 
 # SIGTERM, SIGINT and SIGKILL, in turn, until it is done
@@ -18,7 +20,7 @@ starts=0 killed=0 rc=75
 while [ $starts -lt 60 ]; do
     run_exec --checkpoint "$work/state" --every 0.05 --save "$work/cut.st" >>"$work/cut" 2>>"$work/log" </dev/null &
     pid=$!
-    sleep "0.$((2 + starts % 4))"
+    sleep "$(awk -v s="$share" -v n=$((2 + starts % 4)) 'BEGIN { print 0.05 + n * s }')"
     case $((starts % 3)) in
     0) kill -TERM $pid ;;
     1) kill -INT $pid ;;
@@ -46,7 +48,7 @@ grep '"step"' "$work/whole" | while read -r line; do grep -qF -- "$line" "$work/
 # a second process on the same state is told of the first
 run_exec --checkpoint "$work/busy" --set tasks.0.inner_steps=1000000 >/dev/null 2>&1 </dev/null &
 pid=$!
-while [ ! -s "$work/busy" ] && kill -0 $pid 2>/dev/null; do sleep 0.05; done
+line_comes "$work/busy" $pid
 expect 2 "in use by process $pid@" run --checkpoint "$work/busy" --set tasks.0.inner_steps=1000000
 kill -TERM $pid
 wait $pid

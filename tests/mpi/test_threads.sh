@@ -11,12 +11,9 @@ found=$(grep -E "$starters" "$work/undefined") && fail "the program uses threads
 printf '#include <pthread.h>\nint f(pthread_t *t, void *(*g)(void *)) { return pthread_create(t, 0, g, 0); }\n' >"$work/t.c"
 cc -c -o "$work/t.o" "$work/t.c" && nm -u "$work/t.o" | grep -qE "$starters" || fail "the search finds nothing"
 
-"$cox" train "$tiny" --out "$work/run" -j 1 --set updates=100000 >"$work/log" 2>&1 </dev/null &
+"$cox" train "$tiny" --out "$work/run" -j 1 --set updates=1000000 >"$work/log" 2>&1 </dev/null &
 pid=$!
-for _ in $(seq 100); do
-    [ -s "$work/run/metrics.jsonl" ] && break
-    sleep 0.1
-done
+line_comes "$work/run/metrics.jsonl" "$pid"
 [ -s "$work/run/metrics.jsonl" ] || fail "no training: $(tail -n 3 "$work/log")"
 threads=$(ls "/proc/$pid/task" | wc -l)
 [ "$threads" = 1 ] || fail "$threads threads in a training: $(cat /proc/$pid/task/*/comm | sort | uniq -c)"

@@ -69,7 +69,7 @@ build/coxswain export "$work" >/dev/null 2>"$work/log"; [ $? = 2 ] && grep -q "n
 [ "$(timeout 60 build/coxswain status "$work/run" --follow | grep -c finished)" = 1 ] || fail "following a finished run"
 # a run that is going on is followed to its end
 build/coxswain train tests/mpi/tiny.yaml --set updates=12 --out "$work/second" -j 1 >/dev/null 2>&1 &
-for _ in $(seq 100); do [ -s "$work/second/episodes.jsonl" ] && break; sleep 0.1; done
+while [ ! -s "$work/second/episodes.jsonl" ] && kill -0 $! 2>/dev/null; do sleep 0.05; done
 timeout 120 build/coxswain status "$work/second" --follow --json >"$work/followed" || fail "--follow: exit $?"
 wait
 tail -n 1 "$work/followed" | python3 -c 'import json, sys; o = json.loads(sys.stdin.read()); assert o["finished"], o' || fail "followed to the end"
