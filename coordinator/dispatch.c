@@ -51,6 +51,7 @@ struct cx_dispatch {
     episode_slot *episode;
     instance_slot *instance;
     int running, finished;
+    uint64_t done_before; /* from base to here all episodes are finished */
     cx_queue episodes, sweeps; /* startable ones; what is not free any more is passed over */
     double interval;           /* between updates, in units of cost */
     int again;                 /* jobs with that mark */
@@ -421,14 +422,15 @@ int cx_dispatch_finished(cx_dispatch *d, uint64_t episode, cx_trajectory *t, cx_
     return CX_OK;
 }
 
-bool cx_dispatch_ready(const cx_dispatch *d) {
+bool cx_dispatch_ready(cx_dispatch *d) {
     uint64_t end = d->base + (uint64_t)d->rules.episodes_per_update;
     if (end > d->total || d->finished < d->rules.episodes_per_update)
         return false;
-    for (uint64_t e = d->base; e < end; e++)
-        if (episode_at(d, e)->state != SLOT_DONE)
-            return false;
-    return true;
+    if (d->done_before < d->base)
+        d->done_before = d->base;
+    while (d->done_before < end && episode_at(d, d->done_before)->state == SLOT_DONE)
+        d->done_before++;
+    return d->done_before == end;
 }
 
 void cx_dispatch_take(cx_dispatch *d, cx_trajectory **list) {

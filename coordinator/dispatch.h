@@ -87,7 +87,7 @@ const cx_baseline *cx_dispatch_find_baseline(const cx_dispatch *d, uint64_t inst
  * that is not waited for. */
 int cx_dispatch_finished(cx_dispatch *d, uint64_t episode, cx_trajectory *t, cx_error *err);
 /* True when all episodes of the next update are finished. */
-bool cx_dispatch_ready(const cx_dispatch *d);
+bool cx_dispatch_ready(cx_dispatch *d);
 /* Takes the finished episodes of the next update in order (the caller owns them) and
  * moves on: list has room for episodes_per_update. */
 void cx_dispatch_take(cx_dispatch *d, cx_trajectory **list);

@@ -42,11 +42,12 @@ typedef struct {
     int first, n, room;
 } stamps;
 
-/* Weights under way, oldest first. */
+/* Weights and the like under way. */
 typedef struct {
     MPI_Request *item;
-    int first, n, room;
+    int n, room, at; /* at: looked at last */
 } requests;
+enum { LOOKED_AT = 4 };
 
 typedef struct {
     cx_transport base; /* first */
@@ -161,16 +162,15 @@ static int announced(toll *t, int to, void *data, size_t size, cx_error *err) {
 
 static int send_beside(int to, size_t bytes, cx_error *err) {
     requests *r = &the.way;
-    int done = 1;
-    while (r->first < r->n && done)
-        if (MPI_Test(&r->item[r->first], &done, MPI_STATUS_IGNORE) != MPI_SUCCESS)
+    /* SimGrid walks through all that are not known to be done with each one that ends */
+    for (int i = 0, done; i < LOOKED_AT && r->n > 0; i++) {
+        r->at = r->at + 1 < r->n ? r->at + 1 : 0;
+        if (MPI_Test(&r->item[r->at], &done, MPI_STATUS_IGNORE) != MPI_SUCCESS)
             return cx_fail(err, CX_EMPI, "weights cannot be sent");
-        else
-            r->first += done;
+        if (done)
+            r->item[r->at] = r->item[--r->n];
+    }
     if (r->n == r->room) {
-        memmove(r->item, r->item + r->first, (size_t)(r->n - r->first) * sizeof *r->item);
-        r->n -= r->first;
-        r->first = 0;
         r->room = 2 * r->n + 1024;
         r->item = realloc(r->item, (size_t)r->room * sizeof *r->item);
         if (!r->item)
@@ -332,6 +332,7 @@ static int coordinate(toll *t, const char *yaml, const char *dir, cx_error *err)
                                 .config_yaml = yaml,
                                 .dir = dir,
                                 .transport = &t->base,
+                                .say_interval = 1e9, /* nobody listens */
                                 .idle = coordinator_idle,
                                 .idle_context = t};
     cx_run_summary summary;
