@@ -51,7 +51,7 @@ struct cx_dispatch {
     episode_slot *episode;
     instance_slot *instance;
     int running, finished;
-    uint64_t done_before; /* from base to here all episodes are finished */
+    uint64_t done_before;      /* from base to here all episodes are finished */
     cx_queue episodes, sweeps; /* startable ones; what is not free any more is passed over */
     double interval;           /* between updates, in units of cost */
     int again;                 /* jobs with that mark */
