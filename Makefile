@@ -183,8 +183,8 @@ bench: all
 
 # docs/scaling.md. The simulation is the coordinator, the workers' message side and the MPI
 # transport, compiled against SimGrid's MPI where they call it, and models of the rest
-SCALE_OBJ := $(patsubst %,$(BUILD)/o/%.o,$(addprefix coordinator/,coordinator assign crew watch dispatch queue \
-             checkpoint run_dir progress) workers/worker bench/scale/model_worker bench/scale/model_learner bench/scale/times_read)
+SCALE_OBJ := $(patsubst %,$(BUILD)/o/%.o,$(addprefix coordinator/,coordinator learn assign crew watch dispatch queue \
+             checkpoint run_dir progress) workers/worker bench/scale/model_worker bench/scale/model_learner bench/scale/model_shards bench/scale/times_read)
 SMPI_OBJ  := $(patsubst %,$(BUILD)/smpi/%.o,src/wire/mpi src/base/clock bench/scale/sim)
 $(BUILD)/smpi/%.o: %.c Makefile
 	@mkdir -p $(@D)

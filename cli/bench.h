@@ -1,5 +1,5 @@
 /* Private to the bench command: the fixed tasks (bench_tasks.c), what is timed of them
- * (bench.c), and the parts measured alone (bench_parts.c). */
+ * (bench.c), and the parts measured alone (bench_parts.c, bench_learner.c). */
 #ifndef CX_CLI_BENCH_H
 #define CX_CLI_BENCH_H
 
@@ -78,5 +78,9 @@ int cx_bench_print(cx_table *t, bool json, cx_error *err);
  * block_seconds, at least `least`. */
 int cx_bench_blocks(const cx_bench_options *options, double block_seconds, double seconds,
                     int least);
+
+/* The preset desk on nqm with a policy of these sizes; more: further lines of YAML. */
+int cx_bench_net_config(int hidden, int lstm, int outer_steps, const char *more, cx_config **config,
+                        cx_error *err);
 
 #endif

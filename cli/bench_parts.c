@@ -1,4 +1,4 @@
-/* What `bench` measures alone: the optimizer, the policy, the learner. */
+/* What `bench` measures alone: the optimizer, the policy. The learner: bench_learner.c. */
 #include "cli/bench.h"
 
 #include "base/arena.h"
@@ -6,7 +6,6 @@
 #include "base/rng.h"
 #include "policy/network.h"
 #include "policy/observation.h"
-#include "ppo/ppo.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -224,9 +223,8 @@ static const struct {
 } nets[] = {{"quickstart", 64, 64}, {"desk", 128, 128}, {"default", 256, 256}};
 enum { N_NETS = sizeof nets / sizeof nets[0] };
 
-/* more: further lines of YAML */
-static int net_config(int hidden, int lstm, int outer_steps, const char *more, cx_config **config,
-                      cx_error *err) {
+int cx_bench_net_config(int hidden, int lstm, int outer_steps, const char *more, cx_config **config,
+                        cx_error *err) {
     char yaml[512];
     (void)snprintf(yaml, sizeof yaml,
                    "preset: desk\npolicy: {hidden: %d, lstm: %d}\n%s"
@@ -281,7 +279,7 @@ static void make_baseline(policy_bench *p) {
 }
 
 static int policy_make(policy_bench *p, int hidden, int lstm, cx_error *err) {
-    int rc = net_config(hidden, lstm, OUTER_STEPS, "", &p->config, err);
+    int rc = cx_bench_net_config(hidden, lstm, OUTER_STEPS, "", &p->config, err);
     if (rc)
         return rc;
     cx_net_shape shape = cx_policy_shape(p->config);
@@ -414,189 +412,6 @@ int cx_bench_policy(const cx_bench_options *o, cx_error *err) {
             rc = policy_rows(&p, nets[i].name, steps, t, err);
         policy_free(&p);
     }
-    if (!rc)
-        return cx_bench_print(t, o->json, err);
-    cx_table_destroy(t);
-    return rc;
-}
-
-/* --- learner --- */
-
-enum { UPDATES_MAX = 50, SLICES_MAX = 512 };
-
-/* Updates of the preset desk for the policies of quickstart and desk, and one of a single
- * gradient step on whole runs of 64 outer steps for the default policy. */
-static const struct {
-    int hidden, lstm, outer_steps;
-    const char *ppo;
-} learners[] = {
-    {64, 64, OUTER_STEPS, ""},
-    {128, 128, OUTER_STEPS, ""},
-    {256, 256, 64,
-     "ppo: {episodes_per_update: 128, minibatch_episodes: 128, minibatches: 1, max_uses: 1}\n"},
-};
-enum { N_LEARNERS = sizeof learners / sizeof learners[0] };
-
-typedef struct {
-    cx_config *config;
-    cx_learner *l;
-    cx_heads heads;
-    uint64_t number; /* of the next episode */
-    int outer_steps;
-} learner_bench;
-
-/* Where an update's seconds go. values: of all episodes, before the first gradient step. */
-typedef struct {
-    double whole, values, policy, value, longest_slice;
-} learner_times;
-
-/* A made-up episode: noise seen, uniform choices, noise earned. */
-static int add_episode(learner_bench *b, cx_error *err) {
-    cx_trajectory *t;
-    const cx_heads *heads = &b->heads;
-    int steps = b->outer_steps;
-    int rc = cx_trajectory_create(cx_privileged_size(b->config), heads->n_heads, heads->n_logits,
-                                  steps, &t, err);
-    if (rc)
-        return rc;
-    cx_rng rng = cx_rng_make(CX_BENCH_SEED, b->number, CX_STREAM_DATA);
-    cx_rng_fill_normal(&rng, t->obs, (size_t)steps * (size_t)t->n_obs);
-    memset(t->mask, 1, (size_t)steps * (size_t)t->n_logits);
-    for (int k = 0; k < steps; k++) {
-        t->log_prob[k] = 0;
-        for (int h = 0; h < heads->n_heads; h++) {
-            t->choice[k * heads->n_heads + h] =
-                (int32_t)cx_rng_below(&rng, (uint32_t)heads->size[h]);
-            t->log_prob[k] -= logf((float)heads->size[h]);
-        }
-    }
-    t->result.episode = b->number++;
-    t->result.version = cx_learner_version(b->l);
-    t->result.steps = t->result.outer_steps = steps;
-    t->result.reward = t->result.reward_raw = cx_rng_normal(&rng);
-    return cx_learner_add(b->l, t, err); /* takes it, whatever comes of it */
-}
-
-/* A gradient step is as many slices as its minibatch has shards; the last ones are those of the
- * gradient steps of policy and value function, in turns. */
-static void sort_slices(const double *slice, int n, const cx_config *c, learner_times *t) {
-    int shards = (c->ppo.minibatch_episodes + CX_SHARD_EPISODES - 1) / CX_SHARD_EPISODES;
-    int first = n - 2 * c->ppo.minibatches * shards;
-    t->values = t->policy = t->value = 0;
-    for (int i = 0; i < n; i++) {
-        double *to = i < first                       ? &t->values
-                     : (i - first) / shards % 2 == 0 ? &t->policy
-                                                     : &t->value;
-        *to += slice[i];
-        if (slice[i] > t->longest_slice)
-            t->longest_slice = slice[i];
-    }
-}
-
-static int learn_once(learner_bench *b, learner_times *t, cx_error *err) {
-    double slice[SLICES_MAX];
-    int rc = CX_OK, n = 0;
-    bool done = false;
-    while (!rc && !cx_learner_ready(b->l))
-        rc = add_episode(b, err);
-    double start = cx_clock_now(), last = start;
-    if (!rc)
-        rc = cx_learner_begin(b->l, err);
-    while (!rc && !done) {
-        rc = cx_learner_advance(b->l, &done, NULL, err);
-        double now = cx_clock_now();
-        if (n < SLICES_MAX)
-            slice[n++] = now - last;
-        last = now;
-    }
-    t->whole = cx_clock_now() - start;
-    if (!rc)
-        sort_slices(slice, n, b->config, t);
-    return rc;
-}
-
-static void learner_row(const learner_bench *b, const learner_times *times, int n, cx_table *t) {
-    const cx_config *c = b->config;
-    double whole[UPDATES_MAX], step[UPDATES_MAX], part[3] = {0}, longest = 0;
-    char heads[128] = "";
-    for (int i = 0; i < n; i++) {
-        whole[i] = times[i].whole;
-        step[i] = times[i].policy / c->ppo.minibatches;
-        part[0] += times[i].values / times[i].whole / n;
-        part[1] += times[i].policy / times[i].whole / n;
-        part[2] += times[i].value / times[i].whole / n;
-        longest = times[i].longest_slice > longest ? times[i].longest_slice : longest;
-    }
-    for (int h = 0; h < b->heads.n_heads; h++)
-        (void)snprintf(heads + strlen(heads), sizeof heads - strlen(heads), "%s%d", h ? "," : "",
-                       b->heads.size[h]);
-    double s = cx_bench_median(whole, n);
-    cx_table_number(t, c->policy.hidden);
-    cx_table_number(t, c->policy.lstm);
-    cx_table_number(t, cx_observation_size(c));
-    cx_table_number(t, cx_privileged_size(c));
-    cx_table_text(t, heads);
-    cx_table_number(t, c->ppo.episodes_per_update);
-    cx_table_number(t, b->outer_steps);
-    cx_table_number(t, c->ppo.minibatches);
-    cx_table_number(t, s);
-    cx_table_number(t, cx_bench_least(whole, n));
-    cx_table_number(t, c->ppo.episodes_per_update / s);
-    cx_table_number(t, longest);
-    for (int i = 0; i < 3; i++)
-        cx_table_number(t, part[i]);
-    cx_table_number(t, cx_bench_median(step, n));
-}
-
-static int bench_learner(int which, int updates, cx_table *t, cx_error *err) {
-    learner_bench b = {.outer_steps = learners[which].outer_steps};
-    learner_times times[UPDATES_MAX] = {{0}}, unused = {0};
-    int rc = net_config(learners[which].hidden, learners[which].lstm, b.outer_steps,
-                        learners[which].ppo, &b.config, err);
-    if (!rc) {
-        cx_action_heads(b.config, &b.heads);
-        rc = cx_learner_create(b.config, &b.l, err);
-    }
-    if (!rc)
-        rc = learn_once(&b, &unused, err); /* builds the graphs */
-    for (int i = 0; !rc && i < updates; i++)
-        rc = learn_once(&b, &times[i], err);
-    if (!rc)
-        learner_row(&b, times, updates, t);
-    cx_learner_destroy(b.l);
-    free(b.config);
-    return rc;
-}
-
-int cx_bench_learner(const cx_bench_options *o, cx_error *err) {
-    cx_table *t = cx_table_create("one PPO update (preset desk, made-up episodes)");
-    if (!t)
-        return cx_fail(err, CX_ENOMEM, "no memory for a table");
-    cx_table_column(t, "hidden", CX_COLUMN_FIXED, 0);
-    cx_table_column(t, "lstm", CX_COLUMN_FIXED, 0);
-    cx_table_column(t, "inputs", CX_COLUMN_FIXED, 0);
-    cx_table_column(t, "privileged", CX_COLUMN_FIXED, 0);
-    cx_table_column(t, "heads", CX_COLUMN_TEXT, 0);
-    cx_table_column(t, "episodes", CX_COLUMN_FIXED, 0);
-    cx_table_column(t, "outer_steps", CX_COLUMN_FIXED, 0);
-    cx_table_column(t, "gradient_steps", CX_COLUMN_FIXED, 0);
-    cx_table_column(t, "s_per_update", CX_COLUMN_SIGNIFICANT, 4);
-    cx_table_column(t, "min_s_per_update", CX_COLUMN_SIGNIFICANT, 4);
-    cx_table_column(t, "episodes_per_s", CX_COLUMN_SIGNIFICANT, 4);
-    cx_table_column(t, "longest_slice_s", CX_COLUMN_SIGNIFICANT, 3);
-    cx_table_column(t, "values", CX_COLUMN_SHARE, 1);
-    cx_table_column(t, "policy", CX_COLUMN_SHARE, 1);
-    cx_table_column(t, "value", CX_COLUMN_SHARE, 1);
-    cx_table_column(t, "policy_step_s", CX_COLUMN_SIGNIFICANT, 4);
-    cx_table_note(t,
-                  "longest_slice_s: how long the coordinator may leave a message waiting. Shares: "
-                  "values of all episodes; gradient steps of the policy, of the value function. "
-                  "policy_step_s: a gradient step of the policy alone (inputs, heads): forward, "
-                  "loss, backward, clipping, Adam");
-    int rc = CX_OK;
-    int updates = o->steps <= 0 ? 3 : o->steps > UPDATES_MAX ? UPDATES_MAX : (int)o->steps;
-    for (int i = 0; !rc && i < N_LEARNERS; i++)
-        rc = bench_learner(i, updates, t, err);
     if (!rc)
         return cx_bench_print(t, o->json, err);
     cx_table_destroy(t);

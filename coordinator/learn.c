@@ -94,14 +94,18 @@ static int give(coordinator *c, int rank, const cx_work *work, cx_error *err) {
                                 work->size, err);
 }
 
-/* All learner ranks have one shard before any has two. */
+/* All learner ranks have one shard before any has two; and two only while there is one for
+ * everybody besides: one that waits in a queue behind a long one is missing elsewhere. */
 static int hand_out(coordinator *c, bool *did, cx_error *err) {
+    int learners = cx_watch_count(c->crew->watch).learners;
     for (int depth = 0; depth < QUEUED; depth++)
         for (int rank = c->n_workers + 1; rank <= c->crew->n; rank++) {
             cx_work work;
             bool any;
             if (!cx_watch_may_take(c->crew->watch, rank, depth, c->crew->time))
                 continue;
+            if (depth > 0 && cx_learner_open(c->learner) <= learners)
+                return CX_OK;
             int rc = cx_learner_offer(c->learner, &work, &any, err);
             if (rc || !any)
                 return rc;

@@ -164,7 +164,6 @@ int main(int argc, char **argv) {
     const cx_family_schema *const *schemas = cx_task_schemas(&n);
     char *yaml = NULL;
     cx_the_model.pause = cx_the_model.learner_pause = no_time;
-    cx_the_model.learner_ranks = 1;
     cx_the_model.real_size = getenv("REAL_SIZE") != NULL;
     int rc = cx_config_read(argv[1], sets, n_sets, schemas, n, &config, NULL, &err);
     if (!rc)

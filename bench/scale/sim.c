@@ -17,6 +17,7 @@
 #include "base/hash.h"
 #include "base/process.h"
 #include "coordinator/coordinator.h"
+#include "policy/observation.h"
 #include "wire/message.h"
 #include "workers/worker.h"
 #include <math.h>
@@ -32,6 +33,7 @@ enum { WEIGHTS_TAG = 68 /* another than wire/mpi.c's */ };
 /* Seconds that a message costs rank 0: fixed, and by byte. */
 typedef struct {
     double assign, piece, result, sweep, other, byte, weights_byte, mpi, mpi_byte;
+    double shard_byte, gradient_byte; /* to and from learner ranks */
 } costs;
 
 /* Times at which a rank's messages to rank 0 were sent, oldest first. */
@@ -54,7 +56,8 @@ typedef struct {
 
 typedef struct {
     const cx_config *config;
-    int workers;
+    int workers, learners;
+    cx_shard row; /* what a row of a shard really holds */
     costs cost;
     size_t weights;    /* bytes */
     uint64_t *sent_to; /* [ranks] messages */
@@ -100,12 +103,34 @@ bool cx_process_ended_on(const char *host, int64_t pid) {
 
 /* --- transports --- */
 
-static bool with_weights(const void *data, size_t size) {
-    if (cx_message_type(data, size) != CX_MSG_EPISODE)
-        return false;
-    cx_msg_episode m;
-    memcpy(&m, (const char *)data + sizeof(cx_msg_header), sizeof m);
-    return m.n_weights > 0;
+/* Bytes of a shard as large as the configuration's. */
+static size_t real_bytes(cx_shard s) {
+    bool policy = s.kind == CX_SHARD_POLICY;
+    s.inputs = policy ? the.row.inputs : the.row.rows;
+    s.heads = policy ? the.row.heads : 0;
+    s.logits = policy ? the.row.logits : 0;
+    return cx_shard_bytes(&s);
+}
+
+/* Bytes that travel beside a message: what it would really hold. Gradients are as large as
+ * weights. */
+static size_t beside(const void *data, size_t size) {
+    const char *body = (const char *)data + sizeof(cx_msg_header);
+    cx_msg_episode episode;
+    cx_msg_gradient gradient;
+    switch (cx_message_type(data, size)) {
+    case CX_MSG_EPISODE:
+        memcpy(&episode, body, sizeof episode);
+        return episode.n_weights > 0 ? the.weights : 0;
+    case CX_MSG_GRADIENT:
+        memcpy(&gradient, body, sizeof gradient);
+        return real_bytes(gradient.shard);
+    case CX_MSG_WEIGHTS:
+    case CX_MSG_GRADED:
+        return the.weights;
+    default:
+        return 0;
+    }
 }
 
 static void charge(double seconds) {
@@ -115,6 +140,8 @@ static void charge(double seconds) {
 
 static double cost_of(cx_msg_type type, size_t size) {
     const costs *c = &the.cost;
+    if (type == CX_MSG_GRADED)
+        return c->mpi + (c->gradient_byte + c->mpi_byte) * (double)the.weights;
     double own = type == CX_MSG_PIECE    ? c->piece + c->byte * (double)size
                  : type == CX_MSG_RESULT ? c->result
                  : type == CX_MSG_SWEEP  ? c->sweep
@@ -132,7 +159,7 @@ static int announced(toll *t, int to, void *data, size_t size, cx_error *err) {
     return rc;
 }
 
-static int send_weights(int to, cx_error *err) {
+static int send_beside(int to, size_t bytes, cx_error *err) {
     requests *r = &the.way;
     int done = 1;
     while (r->first < r->n && done)
@@ -149,7 +176,7 @@ static int send_weights(int to, cx_error *err) {
         if (!r->item)
             return cx_fail(err, CX_ENOMEM, "no memory for requests");
     }
-    if (MPI_Isend(the.big, (int)the.weights, MPI_BYTE, to, WEIGHTS_TAG, MPI_COMM_WORLD,
+    if (MPI_Isend(the.big, (int)bytes, MPI_BYTE, to, WEIGHTS_TAG, MPI_COMM_WORLD,
                   &r->item[r->n++]) != MPI_SUCCESS)
         return cx_fail(err, CX_EMPI, "weights cannot be sent");
     return CX_OK;
@@ -157,14 +184,14 @@ static int send_weights(int to, cx_error *err) {
 
 static int coordinator_send(cx_transport *t, int to, void *data, size_t size, cx_error *err) {
     toll *own = (toll *)t;
-    double cost = the.cost.assign + the.cost.mpi;
-    if (with_weights(data, size)) {
-        int rc = send_weights(to, err);
-        if (rc)
-            return rc;
-        cost += the.cost.weights_byte * (double)the.weights;
-    }
-    charge(cost);
+    size_t bytes = beside(data, size);
+    cx_msg_type type = cx_message_type(data, size);
+    bool learns = type == CX_MSG_WEIGHTS || type == CX_MSG_GRADIENT;
+    double by_byte = type == CX_MSG_GRADIENT ? the.cost.shard_byte : the.cost.weights_byte;
+    int rc = bytes ? send_beside(to, bytes, err) : CX_OK;
+    if (rc)
+        return rc;
+    charge((learns ? 0 : the.cost.assign) + the.cost.mpi + by_byte * (double)bytes);
     return announced(own, to, data, size, err);
 }
 
@@ -182,7 +209,12 @@ static int worker_send(cx_transport *t, int to, void *data, size_t size, cx_erro
             return cx_fail(err, CX_ENOMEM, "no memory");
     }
     s->at[s->first + s->n++] = cx_clock_now();
-    return announced(own, to, data, size, err);
+    size_t bytes = beside(data, size);
+    int rc = announced(own, to, data, size, err);
+    if (!rc && bytes && /* until it is taken, as a learner rank waits (workers/worker.c) */
+        MPI_Send(the.big, (int)bytes, MPI_BYTE, to, WEIGHTS_TAG, MPI_COMM_WORLD) != MPI_SUCCESS)
+        rc = cx_fail(err, CX_EMPI, "a gradient cannot be sent");
+    return rc;
 }
 
 static void note_delay(int from, cx_msg_type type) {
@@ -204,12 +236,12 @@ static int toll_receive(cx_transport *t, int *from, void **data, size_t *size, c
         cx_msg_type type = cx_message_type(*data, *size);
         note_delay(*from, type);
         charge(cost_of(type, *size));
-    } else if (with_weights(*data, *size)) {
-        MPI_Status status;
-        if (MPI_Recv(the.big, (int)the.weights, MPI_BYTE, 0, WEIGHTS_TAG, MPI_COMM_WORLD,
-                     &status) != MPI_SUCCESS)
-            return cx_fail(err, CX_EMPI, "weights do not come");
     }
+    MPI_Status status;
+    size_t bytes = beside(*data, *size);
+    if (bytes && MPI_Recv(the.big, (int)bytes, MPI_BYTE, *from, WEIGHTS_TAG, MPI_COMM_WORLD,
+                          &status) != MPI_SUCCESS)
+        return cx_fail(err, CX_EMPI, "weights do not come");
     return CX_OK;
 }
 
@@ -287,7 +319,8 @@ static void print(int workers) {
         workers, seconds, (the.end.busy - the.begin.busy) / (seconds * workers),
         (double)(the.end.episodes - the.begin.episodes) / seconds,
         (the.end.coordinator - the.begin.coordinator) / seconds,
-        (the.end.learner - the.begin.learner) / seconds, 1e3 * quantile(0.5), 1e3 * quantile(0.99),
+        (the.end.learner - the.begin.learner) / (seconds * (the.learners ? the.learners : 1)),
+        1e3 * quantile(0.5), 1e3 * quantile(0.99),
         (double)(the.end.sweep_runs - the.begin.sweep_runs) /
             (double)(the.end.episodes - the.begin.episodes),
         (unsigned long long)cx_the_model.episodes, (unsigned long long)cx_the_model.sweep_runs,
@@ -304,7 +337,7 @@ static int coordinate(toll *t, const char *yaml, const char *dir, cx_error *err)
     cx_run_summary summary;
     int rc = cx_coordinate(&o, &summary, err);
     if (!rc)
-        print(t->base.ranks - 1);
+        print(the.workers);
     return rc;
 }
 
@@ -344,7 +377,9 @@ static int read_costs(const char *path, cx_error *err) {
                      {"learner_policy_us", &cx_the_model.learner.policy, 1e-6},
                      {"learner_value_us", &cx_the_model.learner.value, 1e-6},
                      {"learner_forward_us", &cx_the_model.learner.forward, 1e-6},
-                     {"learner_ranks", &cx_the_model.learner_ranks, 1}};
+                     {"learner_step_us", &cx_the_model.learner.step, 1e-6},
+                     {"shard_ns_per_byte", &c->shard_byte, 1e-9},
+                     {"gradient_ns_per_byte", &c->gradient_byte, 1e-9}};
     if (!f)
         return cx_fail(err, CX_EDATA, "%s: cannot be read", path);
     int rc = CX_OK;
@@ -369,10 +404,18 @@ static int prepare(int ranks, cx_error *err) {
     int rc = cx_net_create(&shape, &net, err);
     if (rc)
         return rc;
-    the.workers = ranks - 1;
+    cx_heads heads;
+    cx_action_heads(the.config, &heads);
+    the.learners = the.config->workers.learner_ranks;
+    the.workers = ranks - 1 - the.learners;
+    the.row = (cx_shard){.inputs = shape.inputs,
+                         .rows = cx_privileged_size(the.config),
+                         .heads = heads.n_heads,
+                         .logits = heads.n_logits};
     the.weights = cx_net_count(net) * sizeof(float);
     cx_net_destroy(net);
-    the.big = SMPI_SHARED_MALLOC(the.weights); /* never copied */
+    size_t shard = CX_SHARD_EPISODES * 4096 * sizeof(float) * (size_t)the.row.rows;
+    the.big = SMPI_SHARED_MALLOC(shard > the.weights ? shard : the.weights); /* never copied */
     the.sent_to = calloc((size_t)ranks, sizeof *the.sent_to);
     the.stamp = calloc((size_t)ranks, sizeof *the.stamp);
     the.delay = calloc(DELAYS, sizeof *the.delay);
@@ -384,6 +427,7 @@ static int prepare(int ranks, cx_error *err) {
         return cx_fail(err, CX_ENOMEM, "no memory for %d ranks", ranks);
     cx_the_model.pause = worker_pause;
     cx_the_model.learner_pause = cx_clock_sleep;
+    cx_the_model.charge = the.learners ? charge : NULL;
     cx_the_model.on_update = on_update;
     return CX_OK;
 }
@@ -405,7 +449,6 @@ int main(int argc, char **argv) {
                             NULL, &err);
         if (!rc)
             rc = cx_times_read(argv[2], &cx_the_model.times, &err);
-        cx_the_model.learner_ranks = 1;
         if (!rc)
             rc = read_costs(argv[3], &err);
         if (!rc)

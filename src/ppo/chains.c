@@ -78,8 +78,14 @@ int cx_chains_begin(cx_learner *l, cx_error *err) {
 
 /* --- offers --- */
 
+/* The first part is that of the longest episodes: where several ranks compute, what takes long
+ * has to begin first. part_end(c, p) is where part p - 1 begins. */
 static int part_begin(const cx_chain *c, int part) {
-    return (int)((int64_t)c->n * part / c->n_parts);
+    return (int)((int64_t)c->n * (c->n_parts - 1 - part) / c->n_parts);
+}
+
+static int part_end(const cx_chain *c, int part) {
+    return part_begin(c, part - 1);
 }
 
 static int first_open(const cx_chain *c) {
@@ -87,6 +93,14 @@ static int first_open(const cx_chain *c) {
         if (c->part[i].state == CX_PART_OPEN)
             return i;
     return -1;
+}
+
+int cx_learner_open(const cx_learner *l) {
+    int n = 0;
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; i < l->chain[k].n_parts; i++)
+            n += l->chain[k].part[i].state == CX_PART_OPEN;
+    return n;
 }
 
 /* Of the chain that is behind; of the policy where neither is. */
@@ -123,7 +137,7 @@ static cx_shard shard_of(const cx_learner *l, const cx_chain *c, int begin, int 
 }
 
 static int pack(cx_learner *l, const cx_chain *c, int part, cx_work *w, cx_error *err) {
-    int begin = part_begin(c, part), end = part_begin(c, part + 1);
+    int begin = part_begin(c, part), end = part_end(c, part);
     w->shard = shard_of(l, c, begin, end);
     w->size = cx_shard_bytes(&w->shard);
     if (w->size > l->packed_size) {
@@ -189,7 +203,7 @@ void cx_learner_reopen(cx_learner *l, uint64_t number) {
 /* Values of a shard's rows, in the units of rewards. */
 static void put_values(cx_learner *l, const cx_chain *c, int part, const float *out) {
     double mean = l->target.mean, deviation = cx_ewma_deviation(&l->target);
-    for (int i = part_begin(c, part); i < part_begin(c, part + 1); i++) {
+    for (int i = part_begin(c, part); i < part_end(c, part); i++) {
         size_t e = (size_t)episode_of(c, i);
         for (size_t k = l->at[e]; k < l->at[e + 1]; k++)
             l->values[k] = (float)(mean + deviation * *out++);
@@ -232,7 +246,7 @@ static int add_kept(cx_learner *l, cx_chain *c) {
 static size_t results_of(const cx_learner *l, const cx_chain *c, int part) {
     if (c->kind != CX_SHARD_OUTPUTS)
         return cx_net_trainable(c->model->net);
-    int end = part_begin(c, part + 1) - 1;
+    int end = part_end(c, part) - 1;
     return l->at[episode_of(c, end) + 1] - l->at[episode_of(c, part_begin(c, part))];
 }
 

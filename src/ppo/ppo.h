@@ -94,6 +94,7 @@ typedef struct {
 } cx_work;
 /* *any: there was one. It is out then. */
 int cx_learner_offer(cx_learner *l, cx_work *work, bool *any, cx_error *err);
+int cx_learner_open(const cx_learner *l); /* how many could be offered now */
 /* Who has it will not answer: it is offered again. */
 void cx_learner_reopen(cx_learner *l, uint64_t number);
 /* What cx_shard_compute gave, `n` numbers. Those of shards that are answered already, or of an

@@ -67,7 +67,12 @@ for part in update policy learner; do
     [ -s "$work/out" ] && ! grep -q "null" "$work/out" || fail "$part: $(cat "$work/out")"
 done
 
-# the learner: the shares are of the whole
+# the learner: the shares are of the whole; of its second table (shards): more is computed than rank 0 does
+grep '"compute"' "$work/out" >"$work/shards"
+sed -i '/"compute"/d' "$work/out"
+awk -F'[:,]' '{for (i = 1; i < NF; i++) {gsub(/["{}]/, "", $i); v[$i] = $(i + 1)}
+    if (!(v["give"] > 0 && v["take"] > 0 && v["give"] + v["take"] < v["compute"] && v["ranks_at_most"] >= 1)) bad = 1}
+    END {exit bad || NR != 3}' "$work/shards" || fail "shards: $(cat "$work/shards")"
 awk -F'[:,]' '{for (i = 1; i < NF; i++) {gsub(/["{}]/, "", $i); v[$i] = $(i + 1)}
     s = v["values"] + v["policy"] + v["value"]; if (!(s > 0.5 && s < 1.001)) bad = 1; n += v["outer_steps"] == 64}
     END {exit bad || n != 1}' "$work/out" || fail "learner: $(cat "$work/out")"

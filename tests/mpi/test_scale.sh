@@ -28,4 +28,19 @@ import json, sys
 r = json.load(open(sys.argv[1]))
 assert r["total_busy"] < 0.5 and r["learner"] > 0.5
 P
+# with learner ranks as slow rank 0 answers at once, and they share the work
+"$root/bench/scale/simulate" 18 "$root/configs/lhopt.yaml" "$root/bench/scale/lhopt.times" updates=40 \
+    ppo.episodes_per_update=32 ppo.buffer_episodes=128 ppo.minibatch_episodes=32 episode.max_gflop=200 \
+    workers.learner_ranks=2 >"$work/d" 2>&1 || fail "simulate: $(cat "$work/d")"
+COSTS="$work/costs" "$root/bench/scale/simulate" 18 "$root/configs/lhopt.yaml" "$root/bench/scale/lhopt.times" updates=40 \
+    ppo.episodes_per_update=32 ppo.buffer_episodes=128 ppo.minibatch_episodes=32 episode.max_gflop=200 \
+    workers.learner_ranks=2 >"$work/e" 2>&1 || fail "simulate: $(cat "$work/e")"
+python3 - "$work/a" "$work/c" "$work/d" "$work/e" <<'P' || fail "learner ranks: $(cat "$work/a" "$work/c" "$work/d" "$work/e")"
+import json, sys
+a, c, d, e = (json.load(open(f)) for f in sys.argv[1:])
+assert d["workers"] == 15 and d["episodes"] == a["episodes"]
+assert 0.8 < 2 * d["learner"] / a["learner"] < 1.2, "not the same work"
+assert c["delay_99_ms"] > 1000 and e["delay_99_ms"] < 10, "queue delay"
+assert e["seconds"] < 0.7 * c["seconds"], "no faster"
+P
 finish
