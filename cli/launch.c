@@ -460,7 +460,9 @@ static bool judge(launches *l, bool resumed, bool hung, long before, int status,
         l->last = news;
         cx_nodes_failed(&l->nodes, &news, false);
     }
-    bool again = started || hung;
+    /* a rank that was killed by a signal at its start may have had bad luck */
+    bool killed = WIFEXITED(status) && WEXITSTATUS(status) > 128;
+    bool again = started || hung || (killed && !saved);
     if (!again && !(WIFEXITED(status) && WEXITSTATUS(status) == 126))
         again = judge_start(l, resumed, saved, result);
     if (!again || !l->plan->progress)
