@@ -180,6 +180,14 @@ bool cx_watch_may_take(const cx_watch *w, int rank, int depth, double now) {
            (m->n_late == 0 || (depth == 0 && now >= m->no_sooner));
 }
 
+int cx_watch_learners(const cx_watch *w, double now) {
+    int n = 0;
+    for (int i = w->rules.workers - w->rules.learners; i < w->rules.workers; i++)
+        n += w->member[i].state == CX_CREW_WELL &&
+             (w->member[i].n > 0 || cx_watch_may_take(w, i + 1, 0, now));
+    return n;
+}
+
 const cx_job *cx_watch_first(const cx_watch *w, int rank) {
     const member *m = of(w, rank);
     return m->n ? &m->job[0].job : NULL;
