@@ -143,13 +143,14 @@ static void send_news(void) {
 
 void cx_launch_report(int status) {
     const char *by = getenv("CX_LAUNCHED_BY");
-    /* The launcher's own wish comes through mpirun as SIGUSR1. A SIGTERM is mpirun's way of
-     * ending ranks when one has died: the launcher is to judge that, and start again. */
-    bool mpirun_ends_us =
-        by && strcmp(by, "mpirun") == 0 && stop_signals > 0 && stop_signals == term_signals;
-    if (mpirun_ends_us && status == 75)
+    /* The launcher's own wish comes through mpirun and srun as SIGUSR1. A SIGTERM is mpirun's
+     * way of ending ranks when one has died: the launcher is to judge that, and start again.
+     * Under srun it may be Slurm's wish that the run stops, but not where one has died. */
+    bool by_term = status == 75 && stop_signals > 0 && stop_signals == term_signals;
+    if (by_term && by && strcmp(by, "mpirun") == 0)
         return;
-    news_sent.status = status;
+    bool one_died = by_term && by && strcmp(by, "srun") == 0 && news_sent.n_lost > 0;
+    news_sent.status = one_died ? CX_LAUNCH_AGAIN : status;
     send_news();
 }
 
@@ -460,7 +461,9 @@ static bool judge(launches *l, bool resumed, bool hung, long before, int status,
         l->last = news;
         cx_nodes_failed(&l->nodes, &news, false);
     }
-    bool again = started || hung;
+    /* a rank that was killed by a signal at its start may have had bad luck */
+    bool killed = WIFEXITED(status) && WEXITSTATUS(status) > 128;
+    bool again = started || hung || (killed && !saved);
     if (!again && !(WIFEXITED(status) && WEXITSTATUS(status) == 126))
         again = judge_start(l, resumed, saved, result);
     if (!again || !l->plan->progress)

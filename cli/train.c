@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "cli/session.h"
 #include "coordinator/coordinator.h"
+#include "coordinator/evaluate.h"
 #include <math.h>
 #include <stdio.h>
 
@@ -88,6 +89,10 @@ static int check(cx_session *s, const cx_args *args, cx_error *err) {
         rc = cx_args_int(args, "-j", 1, 1000000, cx_launch_default_ranks(), &ranks, err);
     if (!rc)
         rc = cx_coordinator_check_ranks(&s->config, (int)ranks, err);
+    if (!rc)
+        rc = cx_path(path, sizeof path, err, "%s/" CX_EVALUATION_TRIALS, out);
+    if (!rc && cx_file_exists(path))
+        rc = cx_fail(err, CX_EUSAGE, "%s is the folder of an evaluation; give another --out", out);
     if (!rc)
         rc = cx_path(path, sizeof path, err, "%s/config.yaml", out);
     if (!rc && cx_file_exists(path) && !cx_args_has(args, "--resume"))

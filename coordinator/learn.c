@@ -1,6 +1,6 @@
 /* Updates: when one begins, who computes its shards, and what follows its end. Shards go to the
- * learner ranks (workers.learner_ranks); while none of these is well, rank 0 computes one at a
- * time. Optimizers, statistics and the buffer are rank 0's alone. */
+ * learner ranks (workers.learner_ranks); while none of these may have one, rank 0 computes one at
+ * a time. Optimizers, statistics and the buffer are rank 0's alone. */
 #include "coordinator/internal.h"
 
 #include "base/clock.h"
@@ -97,7 +97,7 @@ static int give(coordinator *c, int rank, const cx_work *work, cx_error *err) {
 /* All learner ranks have one shard before any has two; and two only while there is one for
  * everybody besides: one that waits in a queue behind a long one is missing elsewhere. */
 static int hand_out(coordinator *c, bool *did, cx_error *err) {
-    int learners = cx_watch_count(c->crew->watch).learners;
+    int learners = cx_watch_learners(c->crew->watch, c->crew->time);
     for (int depth = 0; depth < QUEUED; depth++)
         for (int rank = c->n_workers + 1; rank <= c->crew->n; rank++) {
             cx_work work;
@@ -131,7 +131,7 @@ int cx_coordinator_graded(coordinator *c, int rank, const cx_msg_graded *m, cons
 static int advance(coordinator *c, bool *did, bool *done, cx_error *err) {
     double before = cx_clock_now();
     int rc;
-    if (cx_watch_count(c->crew->watch).learners > 0) {
+    if (cx_watch_learners(c->crew->watch, c->crew->time) > 0) {
         rc = hand_out(c, did, err);
         if (!rc)
             rc = cx_learner_end(c->learner, done, &c->stats, err);

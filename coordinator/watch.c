@@ -215,6 +215,14 @@ bool cx_watch_taken_up(const cx_watch *w, int rank) {
     return m->state != CX_CREW_WELL || m->n >= w->rules.prefetch || (m->n > 0 && m->n_late > 0);
 }
 
+int cx_watch_learners(const cx_watch *w, double now) {
+    int n = 0;
+    for (int i = w->rules.workers - w->rules.learners; i < w->rules.workers; i++)
+        n += w->member[i].state == CX_CREW_WELL &&
+             (w->member[i].n > 0 || cx_watch_may_take(w, i + 1, 0, now));
+    return n;
+}
+
 const cx_job *cx_watch_first(const cx_watch *w, int rank) {
     const member *m = of(w, rank);
     return m->n ? &m->job[0].job : NULL;

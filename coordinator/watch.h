@@ -57,6 +57,8 @@ void cx_watch_ready(cx_watch *w, int rank, double now);
 void cx_watch_left(cx_watch *w, int rank);
 cx_crew_state cx_watch_state(const cx_watch *w, int rank);
 cx_watch_counts cx_watch_count(const cx_watch *w);
+/* Learner ranks that have a shard or may have one: one that was late gets none for a time. */
+int cx_watch_learners(const cx_watch *w, double now);
 /* Jobs that it holds. */
 int cx_watch_held(const cx_watch *w, int rank);
 /* Seconds that all of these may take, by what such jobs took; INFINITY: nothing is known. */

@@ -5,6 +5,19 @@
 launcher=${COXSWAIN_LAUNCHER:-mpirun}
 margin=${COXSWAIN_MARGIN:-120}
 max_requeues=${COXSWAIN_REQUEUES:-3}
+case $launcher in
+mpirun | srun) ;;
+*)
+    echo "COXSWAIN_LAUNCHER=$launcher: want mpirun or srun" >&2
+    exit 2
+    ;;
+esac
+for word in "COXSWAIN_MARGIN=$margin" "COXSWAIN_REQUEUES=$max_requeues"; do
+    [[ ${word#*=} =~ ^-?[0-9]+$ ]] || {
+        echo "$word: want a whole number" >&2
+        exit 2
+    }
+done
 unset SLURM_EXPORT_ENV # `sbatch --export=...` is not meant for the steps that mpirun starts
 export SLURM_TIME_FORMAT=standard
 cox=$home/build/coxswain

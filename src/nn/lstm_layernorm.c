@@ -63,12 +63,13 @@ static scratch layout_temp(const state *s, bool backward, cx_real *temp) {
     size_t ih = backward ? cx_packed_size(s->I, 4 * s->H) : cx_packed_size(4 * s->H, s->I);
     size_t hh = backward ? cx_packed_size(s->H, 4 * s->H) : cx_packed_size(4 * s->H, s->H);
     size_t size[] = {ih, hh, rows * 4 * h, rows * 4 * h, 4 * h, step, step};
-    cx_real **to[7], *unused;
+    cx_real **to[7];
     scratch t = {0};
     to[0] = &t.w_ih, to[1] = &t.w_hh, to[2] = &t.dgx, to[3] = &t.dgh;
     to[4] = &t.sum, to[5] = &t.dh, to[6] = &t.dc;
     for (int i = 0; i < (backward ? 7 : 2); i++) {
-        *(temp ? to[i] : &unused) = temp + (temp ? t.used : 0);
+        if (temp)
+            *to[i] = temp + t.used;
         t.used += (size[i] + 15) / 16 * 16;
     }
     return t;

@@ -3,22 +3,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "tests/folder.h"
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static char folder[] = "/tmp/cx-test-file-XXXXXX";
-
-static int set_up(void **state) {
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    return cx_file_remove_all(folder, NULL);
-}
 
 static void test_replace_and_read(void **state) {
     (void)state;
@@ -127,5 +116,5 @@ int main(void) {
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_error_prefix),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

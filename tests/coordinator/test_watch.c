@@ -350,6 +350,7 @@ static void test_learner_ranks(void **state) {
         cx_watch_ready(w, rank, 0);
     cx_watch_counts n = cx_watch_count(w);
     assert_true(n.well == 2 && n.learners == 1 && n.learners_gone == 0);
+    assert_int_equal(cx_watch_learners(w, 0), 1);
     teach(w, 1);
     const cx_job shard = {.kind = CX_JOB_GRADIENT, .episode = 7};
     const cx_load load = {.gflop = 100, .steps = 100, .piece = 1};
@@ -366,8 +367,11 @@ static void test_learner_ranks(void **state) {
     assert_true(h.n == 1 && h.job[0].kind == CX_JOB_GRADIENT && h.job[0].episode == 7);
     n = cx_watch_count(w);
     assert_true(n.well == 2 && n.late == 0 && n.learners == 0 && n.learners_gone == 1);
+    assert_int_equal(cx_watch_learners(w, 31), 0);
     assert_true(cx_watch_answered(w, 3, &shard, NULL, 32)); /* late, and counts */
     cx_watch_heard(w, 3, 32);
+    assert_true(cx_watch_count(w).learners == 1 && cx_watch_learners(w, 33) == 0); /* not yet */
+    assert_int_equal(cx_watch_learners(w, 43), 1);
     cx_watch_lost(w, 1, collect, &h);
     assert_false(cx_watch_hopeless(w, 33));
     cx_watch_lost(w, 2, collect, &h);

@@ -4,20 +4,9 @@
 #include "base/rng.h"
 #include "data/audio.h"
 #include "tests/data/recordings.h"
+#include "tests/folder.h"
 #include <math.h>
 #include <string.h>
-
-static char folder[] = "/tmp/cx-test-audio-XXXXXX";
-
-static int set_up(void **state) {
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    return cx_file_remove_all(folder, NULL);
-}
 
 static const char *in_folder(const char *name) {
     static char path[300];
@@ -397,5 +386,5 @@ int main(void) {
         cmocka_unit_test(test_silence_and_short_ones),
         cmocka_unit_test(test_plan_faults),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -3,18 +3,7 @@
 #include "base/file.h"
 #include "data/idx.h"
 #include "tests/data/idx_files.h"
-
-static char folder[] = "/tmp/cx-test-idx-XXXXXX";
-
-static int set_up(void **state) {
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    return cx_file_remove_all(folder, NULL);
-}
+#include "tests/folder.h"
 
 /* A good file of 2 x 3 x 4 bytes. */
 enum { GOOD = 16 + 24 };
@@ -168,5 +157,5 @@ int main(void) {
         cmocka_unit_test(test_absurd_dimensions),
         cmocka_unit_test(test_a_folder_in_its_place),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

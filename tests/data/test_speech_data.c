@@ -5,6 +5,7 @@
 #include "data/audio.h"
 #include "data/speech.h"
 #include "tests/data/recordings.h"
+#include "tests/folder.h"
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
@@ -12,18 +13,6 @@
 #include <unistd.h>
 
 enum { RATE = 8000, MELS = 12 };
-static char folder[] = "/tmp/cx-test-speech-XXXXXX";
-
-static int set_up(void **state) {
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    return cx_file_remove_all(folder, NULL);
-}
-
 /* FOLDER/what, its folders made. The newest of a few results stay valid. */
 static const char *at(const char *what) {
     static char path[8][400];
@@ -562,5 +551,5 @@ int main(void) {
         cmocka_unit_test(test_many_characters),
         cmocka_unit_test(test_real_fsdd),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

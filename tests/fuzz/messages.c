@@ -195,6 +195,8 @@ static void to_worker(const fuzz_sink *sink) {
     give_shard(sink, weights, m, CX_SHARD_OUTPUTS);
     give(sink, CX_MSG_DROP, &drop, NULL, 0);
     give(sink, CX_MSG_STOP, &stop, NULL, 0);
+    drop.type = CX_MSG_TRIAL;
+    give(sink, CX_MSG_DROP, &drop, NULL, 0);
     free(weights);
 }
 

@@ -338,10 +338,7 @@ once() {
     wrong='' back='' lost='' again=''
     "$1"
     local hit=$?
-    if [ $hit != 0 ]; then
-        kill "$pid" 2>/dev/null
-        wait "$pid" 2>/dev/null
-    fi
+    [ $hit = 0 ] || kill_run "$dir" "$pid" # one of its ranks may be stopped
     rm -rf "$dir" "$dir.snapshot"
     return $hit
 }

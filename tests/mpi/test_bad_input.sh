@@ -47,6 +47,13 @@ else
     echo "skip: no Fashion-MNIST in $images"
 fi
 
+# the batch scripts' variables
+batch() { env -u SLURM_JOB_ID COXSWAIN_HOME="$root" "$@" bash "$root/slurm/train.sbatch" "$tiny" "$work/x"; }
+expect 2 "COXSWAIN_MARGIN=2m: want a whole number" batch COXSWAIN_MARGIN=2m
+expect 2 "COXSWAIN_REQUEUES=no: want a whole number" batch COXSWAIN_REQUEUES=no
+expect 2 "want mpirun or srun" batch COXSWAIN_LAUNCHER=aprun
+expect 2 "$work/nowhere/slurm/job.sh" batch COXSWAIN_HOME="$work/nowhere"
+
 # a run's folder: not overwritten, not resumed with another configuration, locked
 "$cox" train "$tiny" --out "$work/run" -j 1 --set updates=2 >/dev/null 2>&1 || fail "train"
 sum() { (cd "$work/run" && find . -type f ! -name lock -exec md5sum {} + | sort); }
@@ -92,6 +99,11 @@ expect 2 "seeds" "$cox" eval "$tiny" --out "$work/e" -j 1 --contestant adamw:0.1
 expect 2 "rewards" "$cox" eval "$tiny" --out "$work/e" -j 1 --contestant adamw:0.1 --tasks 3
 expect 2 "learning_rates" "$cox" eval "$tiny" --out "$work/e" -j 1 --contestant adamw:0.1 --set "evaluation.learning_rates=[1, 0.1]"
 [ -e "$work/e" ] && fail "a refused evaluation left a folder behind"
+# a training does not take the folder of an evaluation for its own
+"$cox" eval "$tiny" --contestant adamw:0.1 --baseline adamw:0.1 --seeds 1 --out "$work/eval" -j 1 \
+    --set evaluation.static_control=false --set evaluation.sgd=false --set evaluation.trials=0 >/dev/null 2>&1 || fail "eval"
+expect 2 "folder of an evaluation" "$cox" train "$tiny" --out "$work/eval" --resume -j 1
+expect 2 "folder of an evaluation" "$cox" train "$tiny" --out "$work/eval" -j 1
 # a worker that cannot start is told of, instead of waited for
 sed "s|$work/data|$work/nodata|" "$work/i.yaml" >"$work/j.yaml"
 expect 2 "nodata" timeout 120 mpirun --mca plm isolated --oversubscribe -n 2 "$cox" train "$work/j.yaml" --out "$work/w"

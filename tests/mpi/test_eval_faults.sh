@@ -118,7 +118,7 @@ for signal in KILL STOP; do
         while [ -z "$victim" ] && kill -0 $pid 2>/dev/null; do victim=$(rank_pid "$dir" 1); done
         # hundredths of a second of its own time: a start takes some 20, its share of the jobs 150
         for_now=$((40 + RANDOM % 40))
-        while [ "$(cpu "$victim")" -lt $for_now ]; do sleep 0.01; done
+        while kill -0 "$victim" 2>/dev/null && [ "$(cpu "$victim")" -lt $for_now ]; do sleep 0.01; done
         kill -$signal "$victim" 2>/dev/null
         ended 0
         grep -q "worker 1 on .* \(has died\|is late\)" "$dir.log" && break

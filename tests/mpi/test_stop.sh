@@ -77,6 +77,22 @@ rc=$?
 [ $rc = 75 ] || fail "Ctrl-Z: exit $rc instead of 75: $(tail -5 "$work/log")"
 grep "a rank died\|has died\|is late\|silent" "$work/log" && fail "Ctrl-Z: somebody was missed"
 
+# a rank that crashes while the ranks start: they are started again, not for ever
+mkdir "$work/bin"
+cat >"$work/bin/mpirun" <<S
+#!/bin/bash
+echo >>"$work/starts"
+[ "\$(wc -l <"$work/starts")" -gt "\$CRASHES" ] || exit 139
+exec $(command -v mpirun) "\$@"
+S
+chmod +x "$work/bin/mpirun"
+crashing() { PATH="$work/bin:$PATH" CRASHES=$1 "$cox" train "$tiny" --out "$work/crash" -j 2 --set updates=2; }
+expect 0 "2 updates" crashing 2
+[ "$(lines "$work/starts")" = 3 ] || fail "crashes at the start: $(lines "$work/starts") starts"
+rm -rf "$work/crash" "$work/starts"
+expect 1 "a rank died" crashing 1000
+[ "$(lines "$work/starts")" = 4 ] || fail "crashes at each start: $(lines "$work/starts") starts"
+
 # the launcher in a Slurm job
 expect 2 "mpirun or srun" "$cox" train "$tiny" --out "$work/x" --launcher ssh -j 2
 expect 2 "inside a Slurm job" env -u SLURM_JOB_ID "$cox" train "$tiny" --out "$work/x" --launcher srun -j 2

@@ -9,21 +9,10 @@
 #include "report/eval_page.h"
 #include "report/run_page.h"
 #include "store/store.h"
+#include "tests/folder.h"
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
-
-static char folder[] = "/tmp/cx-test-eval-page-XXXXXX";
-
-static int set_up(void **state) {
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    return cx_file_remove_all(folder, NULL);
-}
 
 /* --- drawings --- */
 
@@ -473,5 +462,5 @@ int main(void) {
         cmocka_unit_test(test_strange_files),
         cmocka_unit_test(test_made),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -7,21 +7,10 @@
 #include "report/eval_page.h"
 #include "report/page.h"
 #include "report/run_page.h"
+#include "tests/folder.h"
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
-
-static char folder[] = "/tmp/cx-test-report-XXXXXX";
-
-static int set_up(void **state) {
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    return cx_file_remove_all(folder, NULL);
-}
 
 /* --- ticks --- */
 
@@ -373,5 +362,5 @@ int main(void) {
         cmocka_unit_test(test_run_page),
         cmocka_unit_test(test_run_page_of_little),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -131,6 +131,14 @@ static inline void check_same_bits(const cx_task_spec *spec, const cx_config *co
     drop_live(&c);
 }
 
+/* The task has so many inner steps. */
+static inline void check_inner_steps(const cx_task_spec *spec, const cx_config *config,
+                                     const cx_data_store *store, int steps) {
+    live l = make_live(spec, config, store);
+    assert_int_equal(l.task->inner_steps, steps);
+    drop_live(&l);
+}
+
 /* Creating this task fails so, and the message has this word in it. */
 static inline void check_task_fault(const cx_task_spec *spec, const cx_config *config,
                                     const cx_data_store *store, int code, const char *word) {

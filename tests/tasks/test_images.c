@@ -427,30 +427,20 @@ static void test_lengths(void **state) {
     cx_task_spec spec = small(1);
     set(&spec, "outer_steps", 5);
     set(&spec, "inner_per_outer", 7);
-    live l = make(&spec);
-    assert_int_equal(l.task->inner_steps, 35);
+    check_inner_steps(&spec, &config, store, 35);
     assert_int_equal(cx_task_inner_steps(&spec, &config), 35);
-    drop_live(&l);
     set(&spec, "epochs", 4);
     set(&spec, "train_examples", 160);
-    l = make(&spec); /* 4 * 160 / 16 / 5 = 8 */
-    assert_int_equal(l.task->inner_steps, 40);
+    check_inner_steps(&spec, &config, store, 40); /* 4 * 160 / 16 / 5 = 8 */
     assert_int_equal(cx_task_inner_steps(&spec, &config), 40);
-    drop_live(&l);
     set(&spec, "outer_steps", 1000);
-    l = make(&spec); /* at least one inner step each */
-    assert_int_equal(l.task->inner_steps, 1000);
-    drop_live(&l);
+    check_inner_steps(&spec, &config, store, 1000); /* at least one inner step each */
     set(&spec, "outer_steps", 5);
     set(&spec, "train_examples", 50000); /* there are 400: 4 * 400 / 16 / 5 = 20 */
-    l = make(&spec);
-    assert_int_equal(l.task->inner_steps, 100);
-    drop_live(&l);
+    check_inner_steps(&spec, &config, store, 100);
     set(&spec, "inner_steps", 303); /* goes before epochs and inner_per_outer: 61 x 5 */
-    l = make(&spec);
-    assert_int_equal(l.task->inner_steps, 305);
+    check_inner_steps(&spec, &config, store, 305);
     assert_int_equal(cx_task_inner_steps(&spec, &config), 305);
-    drop_live(&l);
 }
 
 static void expect_fault(const cx_task_spec *spec, int code, const char *word) {

@@ -464,19 +464,13 @@ static void test_lengths(void **state) {
     cx_task_spec spec = small("gmf", 1);
     set(&spec, "outer_steps", 5);
     set(&spec, "inner_per_outer", 7);
-    live l = make(&spec);
-    assert_int_equal(l.task->inner_steps, 35);
-    drop_live(&l);
+    check_inner_steps(&spec, &config, store, 35);
     set(&spec, "epochs", 4);
     set(&spec, "batch_size", 100);
-    l = make(&spec); /* 4 * 600 * 5 / 100 / 5 = 24 */
-    assert_int_equal(l.task->inner_steps, 120);
+    check_inner_steps(&spec, &config, store, 120);           /* 4 * 600 * 5 / 100 / 5 = 24 */
     assert_true(cx_task_inner_steps(&spec, &config) > 1000); /* of the full-sized file */
-    drop_live(&l);
     set(&spec, "inner_steps", 303);
-    l = make(&spec);
-    assert_int_equal(l.task->inner_steps, 305);
-    drop_live(&l);
+    check_inner_steps(&spec, &config, store, 305);
 }
 
 static void expect_store_fault(const char *path, const char *row, int code, const char *word) {

@@ -485,19 +485,13 @@ static void test_lengths(void **state) {
     cx_task_spec spec = small(1);
     set(&spec, "outer_steps", 5);
     set(&spec, "inner_per_outer", 7);
-    live l = make(&spec);
-    assert_int_equal(l.task->inner_steps, 35);
-    drop_live(&l);
+    check_inner_steps(&spec, &config, store, 35);
     set(&spec, "epochs", 2); /* 2 * 252 / 12 / 5 = 8.4 */
-    l = make(&spec);
-    assert_int_equal(l.task->inner_steps, 40);
+    check_inner_steps(&spec, &config, store, 40);
     /* without the data: CIFAR-10's 45,000 */
     assert_int_equal(cx_task_inner_steps(&spec, &config), 5 * 1500);
-    drop_live(&l);
     set(&spec, "inner_steps", 303);
-    l = make(&spec);
-    assert_int_equal(l.task->inner_steps, 305);
-    drop_live(&l);
+    check_inner_steps(&spec, &config, store, 305);
 }
 
 static void expect_fault(const cx_task_spec *spec, int code, const char *word) {

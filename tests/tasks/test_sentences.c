@@ -315,20 +315,15 @@ static void test_lengths(void **state) {
     cx_task_spec spec = small(1);
     set(&spec, "outer_steps", 5);
     set(&spec, "inner_per_outer", 7);
-    live l = make(&spec);
-    assert_int_equal(l.task->inner_steps, 35);
-    drop_live(&l);
+    check_inner_steps(&spec, &config, store, 35);
     set(&spec, "epochs", 4);
-    l = make(&spec); /* 4 * 150 / 10 / 5 = 12, of the sentences that there are */
-    assert_int_equal(l.task->inner_steps, 60);
-    drop_live(&l);
+    /* 4 * 150 / 10 / 5 = 12, of the sentences that there are */
+    check_inner_steps(&spec, &config, store, 60);
     set(&spec, "batch_size", 64); /* the full set is SST's: 4 * 8544 / 64 / 5 = 107 */
     assert_int_equal(cx_task_inner_steps(&spec, &config), 535);
     set(&spec, "inner_steps", 303); /* goes before epochs: 61 x 5 */
-    l = make(&spec);
-    assert_int_equal(l.task->inner_steps, 305);
+    check_inner_steps(&spec, &config, store, 305);
     assert_int_equal(cx_task_inner_steps(&spec, &config), 305);
-    drop_live(&l);
 }
 
 static void test_costs(void **state) {
