@@ -40,7 +40,7 @@ static void make(const fakes *f, const cx_trial_job *job, cx_trial_result *r) {
     if (job->trainer == CX_TRAINER_POLICY) {
         loss = policy_loss[entry_of(job)][seed_of(f, job)];
         r->seconds = 2e-3 * r->steps;
-        r->diverged = isnan(loss);
+        r->diverged = isnan(loss) ? 1 : 0;
         r->has_taken = 1;
         for (int i = 0; i < CX_OPEN_LOOP_POINTS; i++)
             r->taken.point[i] = f->config.optimizer.start;
