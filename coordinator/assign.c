@@ -126,13 +126,7 @@ int cx_coordinator_drop(coordinator *c, const cx_job *job, cx_error *err) {
     m.type = episode ? CX_MSG_EPISODE : CX_MSG_BASELINE;
     m.number = episode ? job->episode : job->instance;
     m.run = (uint32_t)job->run;
-    for (int rank = 1; rank <= c->n_workers; rank++)
-        if (cx_watch_drop(c->crew->watch, rank, job, c->crew->time)) {
-            int rc = cx_message_send(c->transport, rank, CX_MSG_DROP, &m, sizeof m, NULL, 0, err);
-            if (rc)
-                return rc;
-        }
-    return CX_OK;
+    return cx_crew_drop(c->crew, job, &m, err);
 }
 
 void cx_coordinator_again(void *context, const cx_job *job) {

@@ -169,6 +169,14 @@ int cx_crew_look_after(cx_crew *crew, cx_error *err) {
     return say_hello(crew, err);
 }
 
+int cx_crew_drop(cx_crew *crew, const cx_job *job, const cx_msg_drop *m, cx_error *err) {
+    int rc = CX_OK;
+    for (int rank = 1; rank <= crew->n && !rc; rank++)
+        if (cx_watch_drop(crew->watch, rank, job, crew->time))
+            rc = cx_message_send(crew->o.transport, rank, CX_MSG_DROP, m, sizeof *m, NULL, 0, err);
+    return rc;
+}
+
 bool cx_crew_hopeless(const cx_crew *crew) {
     return crew->n > 0 && cx_watch_hopeless(crew->watch, crew->time);
 }

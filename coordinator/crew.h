@@ -58,6 +58,8 @@ int cx_crew_failed(cx_crew *crew, int rank, const cx_msg_failed *m, cx_error *er
 /* To be called often: finds those that died or are late; tells all now and then that
  * rank 0 lives. */
 int cx_crew_look_after(cx_crew *crew, cx_error *err);
+/* Tells all that hold this job, named in *m, that nobody waits for it any more. */
+int cx_crew_drop(cx_crew *crew, const cx_job *job, const cx_msg_drop *m, cx_error *err);
 /* Nobody is left that could do a job. */
 bool cx_crew_hopeless(const cx_crew *crew);
 /* CX_ELOST, with numbers. */

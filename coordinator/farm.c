@@ -101,11 +101,7 @@ static int drop_elsewhere(cx_farm *f, cx_msg_type type, const cx_job *job, cx_er
     memset(&m, 0, sizeof m);
     m.type = type;
     m.number = job->episode;
-    int rc = CX_OK;
-    for (int rank = 1; rank <= f->crew->n && !rc; rank++)
-        if (cx_watch_drop(f->crew->watch, rank, job, f->crew->time))
-            rc = cx_message_send(f->o.transport, rank, CX_MSG_DROP, &m, sizeof m, NULL, 0, err);
-    return rc;
+    return cx_crew_drop(f->crew, job, &m, err);
 }
 
 static int on_answer(cx_farm *f, int rank, cx_msg_type type, const void *body, cx_error *err) {

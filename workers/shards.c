@@ -15,8 +15,6 @@ struct cx_shard_runner {
     cx_heads heads;
     network net[CX_LEARNED_NETS];
     cx_shard_scratch scratch;
-    float *out;
-    size_t room;
     double seconds;
 };
 
@@ -56,7 +54,6 @@ void cx_shard_runner_destroy(cx_shard_runner *r) {
         free(r->net[i].block);
     }
     cx_shard_scratch_free(&r->scratch);
-    free(r->out);
     free(r);
 }
 
@@ -76,18 +73,6 @@ int cx_shard_runner_weights(cx_shard_runner *r, const cx_msg_weights *m, const f
     return CX_OK;
 }
 
-static int reserve(cx_shard_runner *r, size_t n, cx_error *err) {
-    if (n <= r->room)
-        return CX_OK;
-    free(r->out);
-    r->room = 0;
-    r->out = cx_calloc(n, sizeof *r->out);
-    if (!r->out)
-        return cx_fail(err, CX_ENOMEM, "no memory for a gradient of %zu numbers", n);
-    r->room = n;
-    return CX_OK;
-}
-
 int cx_shard_runner_compute(cx_shard_runner *r, const cx_msg_gradient *m, const void *data,
                             size_t size, cx_msg_graded *answer, const float **out, cx_error *err) {
     const network *n = &r->net[cx_learned_net(&m->shard)];
@@ -98,11 +83,8 @@ int cx_shard_runner_compute(cx_shard_runner *r, const cx_msg_gradient *m, const 
         return cx_fail(err, CX_ESTATE, "a shard is of other weights than those that came last");
     answer->number = m->number;
     answer->n = cx_shard_results(&m->shard, n->net);
-    rc = reserve(r, answer->n, err);
-    if (!rc)
-        rc = cx_shard_compute(&m->shard, data, n->net, n->block, &r->heads, &r->scratch, r->out,
-                              &answer->sums, err);
+    rc = cx_shard_compute(&m->shard, data, n->net, n->block, &r->heads, &r->scratch, out,
+                          &answer->sums, err);
     r->seconds += answer->sums.seconds;
-    *out = r->out;
     return rc;
 }

@@ -233,7 +233,7 @@ static int keep(cx_part *p, const float *out, size_t n, cx_error *err) {
     return CX_OK;
 }
 
-static int add_kept(cx_learner *l, cx_chain *c) {
+static bool add_kept(cx_learner *l, cx_chain *c) {
     while (c->added < c->n_parts && c->part[c->added].out) {
         cx_part *p = &c->part[c->added];
         add(l, c, p->out, &p->sums);

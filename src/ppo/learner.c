@@ -134,7 +134,6 @@ void cx_learner_destroy(cx_learner *l) {
     model_free(&l->value);
     free(l->average);
     free(l->packed);
-    free(l->out);
     cx_shard_scratch_free(&l->scratch);
     free(l);
 }

@@ -93,8 +93,6 @@ struct cx_learner {
     void *packed;        /* the shard that was offered last */
     size_t packed_size;
     cx_shard_scratch scratch;
-    float *out; /* of a shard that is computed here */
-    size_t out_size;
     cx_update_stats sum;                 /* sums so far of what stats will hold the mean of */
     int n_policy, n_value, n_kl, n_used; /* counts to divide by */
 };

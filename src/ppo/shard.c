@@ -132,6 +132,7 @@ void cx_shard_sums_add(cx_shard_sums *to, const cx_shard_sums *more) {
 void cx_shard_scratch_free(cx_shard_scratch *scratch) {
     free(scratch->in);
     free(scratch->dout);
+    free(scratch->out);
     *scratch = (cx_shard_scratch){0};
 }
 
@@ -215,7 +216,7 @@ size_t cx_shard_results(const cx_shard *s, const cx_net *net) {
 }
 
 static int gradient(const cx_shard *s, const arrays *a, cx_net *net, const float *block,
-                    const cx_heads *heads, const float *y, cx_shard_scratch *scratch, float *out,
+                    const cx_heads *heads, const float *y, cx_shard_scratch *scratch,
                     cx_shard_sums *sums, cx_error *err) {
     size_t size = (size_t)s->longest * (size_t)s->episodes;
     if (s->kind == CX_SHARD_POLICY)
@@ -228,11 +229,11 @@ static int gradient(const cx_shard *s, const arrays *a, cx_net *net, const float
         policy_loss(s, a, heads, y, scratch->dout, sums);
     else
         value_loss(s, a, y, scratch->dout, sums);
-    return cx_net_backward(net, block, scratch->dout, s->longest, s->episodes, out, err);
+    return cx_net_backward(net, block, scratch->dout, s->longest, s->episodes, scratch->out, err);
 }
 
 int cx_shard_compute(const cx_shard *s, const void *data, cx_net *net, const float *block,
-                     const cx_heads *heads, cx_shard_scratch *scratch, float *out,
+                     const cx_heads *heads, cx_shard_scratch *scratch, const float **out,
                      cx_shard_sums *sums, cx_error *err) {
     double start = cx_clock_now();
     arrays a = layout(s, data);
@@ -240,14 +241,17 @@ int cx_shard_compute(const cx_shard *s, const void *data, cx_net *net, const flo
     memset(sums, 0, sizeof *sums);
     int rc = reserve(&scratch->in, &scratch->in_size,
                      (size_t)s->longest * (size_t)s->episodes * (size_t)s->inputs, err);
+    if (!rc)
+        rc = reserve(&scratch->out, &scratch->out_size, cx_shard_results(s, net), err);
     if (rc)
         return rc;
+    *out = scratch->out;
     pad(s, &a, scratch->in);
     rc = cx_net_forward(net, block, scratch->in, s->longest, s->episodes, &y, err);
     if (!rc && s->kind == CX_SHARD_OUTPUTS)
-        copy_outputs(s, &a, y, out);
+        copy_outputs(s, &a, y, scratch->out);
     else if (!rc)
-        rc = gradient(s, &a, net, block, heads, y, scratch, out, sums, err);
+        rc = gradient(s, &a, net, block, heads, y, scratch, sums, err);
     sums->seconds = cx_clock_now() - start;
     return rc;
 }

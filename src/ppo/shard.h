@@ -55,15 +55,16 @@ int cx_shard_check(const cx_shard *s, const void *data, size_t size, const cx_ne
 
 /* Memory that shards are computed in; all 0 at the start. */
 typedef struct {
-    float *in, *dout;
-    size_t in_size, dout_size;
+    float *in, *dout, *out;
+    size_t in_size, dout_size, out_size;
 } cx_shard_scratch;
 void cx_shard_scratch_free(cx_shard_scratch *scratch);
 /* Numbers that come of it: cx_net_trainable of a gradient, or one for each row. */
 size_t cx_shard_results(const cx_shard *s, const cx_net *net);
-/* out[cx_shard_results]. Of a shard that was checked. *sums includes the time. */
+/* *out: [cx_shard_results], in the scratch until the next call. Of a shard that was checked.
+ * *sums includes the time. */
 int cx_shard_compute(const cx_shard *s, const void *data, cx_net *net, const float *block,
-                     const cx_heads *heads, cx_shard_scratch *scratch, float *out,
+                     const cx_heads *heads, cx_shard_scratch *scratch, const float **out,
                      cx_shard_sums *sums, cx_error *err);
 
 #endif

@@ -308,19 +308,13 @@ int cx_learner_end(cx_learner *l, bool *done, cx_update_stats *stats, cx_error *
 
 static int compute_here(cx_learner *l, const cx_work *w, cx_error *err) {
     cx_model *m = w->shard.kind == CX_SHARD_POLICY ? &l->policy : &l->value;
-    size_t n = cx_shard_results(&w->shard, m->net);
     cx_shard_sums sums;
-    if (n > l->out_size) {
-        free(l->out);
-        l->out_size = 0;
-        l->out = cx_calloc(n, sizeof *l->out);
-        if (!l->out)
-            return cx_fail(err, CX_ENOMEM, "no memory for a gradient of %zu numbers", n);
-        l->out_size = n;
-    }
-    int rc = cx_shard_compute(&w->shard, w->data, m->net, m->block, &l->heads, &l->scratch, l->out,
+    const float *out;
+    int rc = cx_shard_compute(&w->shard, w->data, m->net, m->block, &l->heads, &l->scratch, &out,
                               &sums, err);
-    return rc ? rc : cx_learner_answer(l, w->number, l->out, n, &sums, err);
+    return rc ? rc
+              : cx_learner_answer(l, w->number, out, cx_shard_results(&w->shard, m->net), &sums,
+                                  err);
 }
 
 int cx_learner_advance(cx_learner *l, bool *done, cx_update_stats *stats, cx_error *err) {
